@@ -1,0 +1,45 @@
+# Every target works from a clean clone: each sets up what it needs first, and setup is instant when nothing changed.
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test test-long check bench format lock docs clean
+
+BIN := .venv/bin
+CODE := src tests $(wildcard bench examples tools)
+
+help: ## show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup: ## make .venv and install what is missing
+	@tools/setup.sh
+
+demo: setup ## run the ESOL example on a local network of two nodes
+	@$(BIN)/python examples/solubility/demo.py
+
+test: setup ## run all tests but the long ones (ARGS="-k name" passes on)
+	$(BIN)/pytest $(ARGS)
+
+test-long: setup ## run the tests that take minutes
+	$(BIN)/pytest -m long --timeout 1800 $(ARGS)
+
+check: setup ## format, lint, types, import layers, docs
+	$(BIN)/ruff format --check $(CODE)
+	$(BIN)/ruff check $(CODE)
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-logo
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
+
+bench: setup ## measure, and write bench/results/
+	@$(BIN)/python -m bench $(ARGS)
+
+format: setup ## rewrite the code in the project's format
+	$(BIN)/ruff format $(CODE)
+	$(BIN)/ruff check --fix $(CODE)
+
+lock: setup ## recompile requirements/ from pyproject.toml (UPGRADE=1 takes the newest)
+	@tools/lock.sh
+
+docs: setup ## serve the documentation on localhost:8000
+	$(BIN)/mkdocs serve
+
+clean: ## remove everything made here, .venv included
+	rm -rf .venv .venv-bootstrap .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache .schemathesis site dist
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

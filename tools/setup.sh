@@ -1,0 +1,86 @@
+#!/usr/bin/env bash
+# Makes .venv from the hash-pinned requirements and installs the sandbox's Debian packages where it may.
+# Idempotent; returns at once when nothing it depends on changed. Names no package index: uv's and pip's own
+# configuration decide where packages come from.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+say() { printf 'setup: %s\n' "$*" >&2; }
+die() { say "$*"; exit 1; }
+
+# --- what the machine lacks -------------------------------------------------------------------------------------
+as_root() { # runs a command as root, or says by its status that it may not
+  if [ "$(id -u)" = 0 ]; then "$@"; elif sudo -n true 2>/dev/null; then sudo -n "$@"; else return 126; fi
+}
+install_debian() {
+  command -v apt-get >/dev/null || return 127
+  # Stale package lists are common on fresh machines: try as is, refresh once, try again.
+  as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$@" >/dev/null 2>&1 && return
+  as_root apt-get update -qq >/dev/null 2>&1 || return
+  as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$@" >/dev/null 2>&1
+}
+sandbox_packages_missing() {
+  command -v bwrap >/dev/null || printf 'bubblewrap '
+  ldconfig_bin=$(command -v ldconfig || echo /sbin/ldconfig)
+  "$ldconfig_bin" -p 2>/dev/null | grep -q 'libseccomp\.so\.2' || printf 'libseccomp2 '
+  [ -x "$(PATH=$PATH:/usr/sbin:/sbin command -v mkfs.ext4)" ] || printf 'e2fsprogs '
+  command -v mount >/dev/null || printf 'mount '
+}
+ensure_sandbox() { # a machine without them still works, all but its node; so this never fails the setup
+  local missing
+  missing=$(sandbox_packages_missing)
+  [ -z "$missing" ] && return 0
+  # shellcheck disable=SC2086  # a list of words is meant
+  install_debian $missing || true
+  missing=$(sandbox_packages_missing)
+  [ -z "$missing" ] || say "to run nodes, install as root: apt-get install $missing"
+}
+
+# --- is there anything to do ------------------------------------------------------------------------------------
+stamp=.venv/.hypernode-setup
+# The folder is part of it: a moved clone has an editable install that points elsewhere.
+want=$({ cat requirements/dev.txt requirements/uv.txt pyproject.toml tools/setup.sh; pwd; } | sha256sum | cut -d' ' -f1)
+ensure_sandbox
+if [ -x .venv/bin/python ] && [ "$(cat "$stamp" 2>/dev/null)" = "$want" ] && .venv/bin/python -c '' 2>/dev/null; then
+  exit 0
+fi
+
+# --- Python and uv ----------------------------------------------------------------------------------------------
+python=
+for candidate in ${PYTHON:-} python3 python3.13 python3.12 python3.11 python3.14; do
+  if "$candidate" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then
+    python=$(command -v "$candidate")
+    break
+  fi
+done
+[ -n "$python" ] || die "Python 3.11 or newer is needed; install it (apt-get install python3) or set PYTHON"
+
+find_uv() {
+  # The version is asked for because a shim may be on PATH with nothing behind it.
+  for candidate in uv .venv-bootstrap/bin/uv; do
+    if "$candidate" --version >/dev/null 2>&1; then command -v "$candidate"; return; fi
+  done
+  return 1
+}
+if ! uv=$(find_uv); then
+  say "bootstrapping uv"
+  rm -rf .venv-bootstrap
+  if ! "$python" -m venv .venv-bootstrap >/dev/null 2>&1; then
+    # Debian ships Python without ensurepip; its package carries the interpreter's own version.
+    package="python$("$python" -c 'import sys; print("%d.%d" % sys.version_info[:2])')-venv"
+    rm -rf .venv-bootstrap
+    install_debian "$package" && "$python" -m venv .venv-bootstrap || die "install as root: apt-get install $package"
+  fi
+  .venv-bootstrap/bin/python -m pip install --quiet --disable-pip-version-check \
+    --require-hashes -r requirements/uv.txt || die "could not install uv"
+  uv=$PWD/.venv-bootstrap/bin/uv
+fi
+
+# --- the environment --------------------------------------------------------------------------------------------
+[ -x .venv/bin/python ] && .venv/bin/python -c '' 2>/dev/null || "$uv" venv --quiet --clear --python "$python" .venv
+rm -f "$stamp"
+"$uv" pip sync --quiet --python .venv/bin/python --require-hashes requirements/dev.txt
+# No build isolation: hatchling and editables come pinned from dev.txt rather than unpinned from an index.
+"$uv" pip install --quiet --python .venv/bin/python --no-deps --no-build-isolation -e .
+echo "$want" >"$stamp"
+say "ready: .venv with $(.venv/bin/python --version)"
