@@ -1,0 +1,199 @@
+"""The job document: one frozen, canonical description of a piece of work. Its SHA-256 is its content id.
+
+A document is the same in JSON and YAML. It is decoded with every error at once (`parse`), and where people like to
+write units (`512MiB`, `10m`, `1.5 HYPER`) it takes them; what is stored, hashed and sent is always the canonical form
+in base units.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+import re
+from typing import Annotated, Any, Final, Literal
+
+import msgspec
+from msgspec import Meta
+
+from hypernode.kernel import decode, limits
+from hypernode.kernel.canonical import SHA256_PATTERN, ContentId, canonical, content_id
+from hypernode.kernel.money import MicroHyper
+
+VERSION: Final = 1
+
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+
+
+def check_path(path: str) -> None:
+    """Raise ValueError unless `path` is relative, normal and stays below its root."""
+    parts = path.split("/")
+    if path.startswith("/") or "" in parts or "." in parts or ".." in parts or "\\" in path:
+        raise ValueError(f"{path!r} must be a relative path without '.', '..', '\\' or empty parts")
+    if _CONTROL.search(path):
+        raise ValueError(f"{path!r} contains control characters")
+    if any(len(part.encode(errors="surrogatepass")) > 255 for part in parts):
+        raise ValueError(f"{path[:60]!r}… has a part longer than 255 bytes")
+
+
+Sha256 = Annotated[str, Meta(pattern=SHA256_PATTERN)]
+Name = Annotated[str, Meta(min_length=1, max_length=63, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
+VariableName = Annotated[str, Meta(min_length=1, max_length=128, pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
+VariableValue = Annotated[str, Meta(max_length=limits.ARGUMENT_CHARS)]
+RelativePath = Annotated[str, Meta(min_length=1, max_length=limits.PATH_CHARS, extra={"check": check_path})]
+Argument = Annotated[str, Meta(max_length=limits.ARGUMENT_CHARS)]
+
+
+class ArtifactRef(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """An artifact by content: SHA-256 of its bytes, and how many there are."""
+
+    sha256: Sha256
+    size_bytes: Annotated[int, Meta(ge=0, le=limits.ARTIFACT_BYTES)]
+
+
+class PythonRuntime(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="type", tag="python"):
+    """Run Python. Exactly one of `script` (the name of an input), `module` and `code` says what.
+
+    `requirements` is an artifact: a lock with hashes as `uv pip compile --generate-hashes` writes it. A node installs
+    it from wheels only, outside the sandbox, and mounts the result read-only.
+    """
+
+    script: RelativePath | None = None
+    module: Annotated[str, Meta(max_length=256, pattern=r"^[A-Za-z_][\w.]*$")] | None = None
+    code: Annotated[str, Meta(max_length=limits.CODE_CHARS)] | None = None
+    arguments: Annotated[tuple[Argument, ...], Meta(max_length=limits.ARGUMENTS)] = ()
+    requirements: ArtifactRef | None = None
+
+    def __post_init__(self) -> None:
+        if sum(part is not None for part in (self.script, self.module, self.code)) != 1:
+            raise ValueError("exactly one of script, module and code must be given")
+        texts = [*self.arguments, self.code or ""]
+        if any("\x00" in text for text in texts):
+            raise ValueError("arguments and code must not contain NUL characters")
+
+
+Runtime = PythonRuntime
+"""The tagged union of runtimes, told apart by `type`. Containers and WebAssembly join it when they can be run."""
+
+
+class Gpu(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Whole GPUs, each with at least this much memory."""
+
+    count: Annotated[int, Meta(ge=1, le=limits.GPUS)] = 1
+    vram_bytes: Annotated[int, Meta(ge=0, le=limits.MEMORY_BYTES, extra={"unit": "bytes"})] = 0
+
+
+class Resources(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What one task may use; a node reserves as much and enforces it as a limit."""
+
+    cpu_milli: Annotated[int, Meta(ge=10, le=limits.CPU_MILLI, extra={"unit": "milli_cpu"})] = 1000
+    memory_bytes: Annotated[int, Meta(ge=16 * limits.MIB, le=limits.MEMORY_BYTES, extra={"unit": "bytes"})] = (
+        512 * limits.MIB
+    )
+    disk_bytes: Annotated[int, Meta(ge=0, le=limits.DISK_BYTES, extra={"unit": "bytes"})] = limits.GIB
+    gpu: Gpu | None = None
+
+
+class Retries(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How often an attempt is repeated: `infrastructure` when the node or network failed (not paid), `failures` when
+    the job itself failed (each such attempt is paid, and all attempts together never cost more than the cap)."""
+
+    infrastructure: Annotated[int, Meta(ge=0, le=limits.RETRIES)] = 3
+    failures: Annotated[int, Meta(ge=0, le=limits.RETRIES)] = 0
+
+
+class Array(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Run the job `size` times; each task finds its index (0 … size-1) in the environment variable named here."""
+
+    size: Annotated[int, Meta(ge=1, le=limits.ARRAY_TASKS)]
+    index_variable: VariableName = "HYPERNODE_ARRAY_INDEX"
+
+
+class JobDocument(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A job, complete. Two equal documents are the same job with the same content id.
+
+    `cap` bounds what one task may cost, all its attempts together, in µHYPER. `isolation` is the least a node must
+    have proved (2: every limit of the sandbox proved; 1: some not; 0: none, for one's own nodes); nothing falls back
+    silently. `inputs` appear read-only below /in, `outputs` names files or patterns below /out (the job's working
+    folder) that are collected; a name without wildcards must be there when the job ends.
+    """
+
+    version: Literal[1]
+    runtime: Runtime
+    cap: Annotated[int, Meta(ge=0, le=limits.MICRO_HYPER, extra={"unit": "micro_hyper"})]
+    name: Name = "job"
+    resources: Resources = Resources()
+    inputs: Annotated[dict[RelativePath, ArtifactRef], Meta(max_length=limits.INPUTS)] = {}
+    outputs: Annotated[tuple[RelativePath, ...], Meta(max_length=limits.OUTPUT_PATTERNS)] = ()
+    environment: Annotated[dict[VariableName, VariableValue], Meta(max_length=limits.ENVIRONMENT_VARIABLES)] = {}
+    timeout_s: Annotated[int, Meta(ge=1, le=limits.TIMEOUT_S, extra={"unit": "s"})] = 3600
+    retries: Retries = Retries()
+    isolation: Annotated[int, Meta(ge=0, le=3)] = 2
+    array: Array | None = None
+    labels: Annotated[dict[Name, Annotated[str, Meta(max_length=256)]], Meta(max_length=limits.LABELS)] = {}
+
+    def __post_init__(self) -> None:
+        names = set(self.inputs)
+        for path in self.inputs:
+            parts = path.split("/")
+            for depth in range(1, len(parts)):
+                if "/".join(parts[:depth]) in names:
+                    raise ValueError(f"input {path!r} lies below another input")
+        if self.runtime.script is not None and self.runtime.script not in self.inputs:
+            raise ValueError(f"runtime.script {self.runtime.script!r} is not among the inputs")
+        if any("\x00" in value for value in self.environment.values()):
+            raise ValueError("environment values must not contain NUL characters")
+
+    @property
+    def size(self) -> int:
+        """Number of tasks."""
+        return self.array.size if self.array else 1
+
+    @property
+    def cap_per_task(self) -> MicroHyper:
+        """The most one task may cost, in µHYPER."""
+        return MicroHyper(self.cap)
+
+    @property
+    def artifacts(self) -> tuple[ArtifactRef, ...]:
+        """Everything a node must fetch to run this job."""
+        lock = (self.runtime.requirements,) if self.runtime.requirements else ()
+        return (*lock, *self.inputs.values())
+
+
+def is_pattern(output: str) -> bool:
+    """Whether a declared output is a pattern (which may match nothing) rather than a name (which must exist)."""
+    return any(character in output for character in "*?[")
+
+
+def missing_outputs(declared: tuple[str, ...], collected: list[str]) -> list[str]:
+    """Declared names that the job did not produce."""
+    return [name for name in declared if not is_pattern(name) and name not in collected]
+
+
+def output_matches(declared: tuple[str, ...], path: str) -> bool:
+    """Whether a file of the output folder was declared. `*` also crosses folders, so `**` and `*` mean everything."""
+    return any(path == name or fnmatch.fnmatchcase(path, name) for name in declared)
+
+
+def parse(value: Any) -> JobDocument:
+    """A document from plain data. Raises InvalidInput with every error and its path."""
+    return decode.from_plain(value, JobDocument)
+
+
+def parse_text(data: bytes) -> JobDocument:
+    """A document from JSON or YAML text. Raises InvalidInput, Malformed or TooLarge."""
+    return decode.from_yaml(data, JobDocument)
+
+
+def encode(document: JobDocument) -> bytes:
+    """The canonical bytes of a document (RFC 8785)."""
+    return canonical(document)
+
+
+def decode_canonical(data: bytes) -> JobDocument:
+    """A document from bytes that `encode` made."""
+    return msgspec.json.decode(data, type=JobDocument)
+
+
+def identify(document: JobDocument) -> ContentId:
+    """The content id of a document."""
+    return content_id(encode(document))

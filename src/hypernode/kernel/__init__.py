@@ -1,0 +1,1 @@
+"""What every room stands on, with no I/O: ids, money, errors, limits, canonical JSON, keys and signatures."""

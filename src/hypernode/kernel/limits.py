@@ -1,0 +1,94 @@
+"""Every bound in one place. A bound that is not here is a bug: nothing that comes from outside may be unbounded."""
+
+from __future__ import annotations
+
+from typing import Final
+
+KIB: Final = 1024
+MIB: Final = 1024 * KIB
+GIB: Final = 1024 * MIB
+TIB: Final = 1024 * GIB
+
+# HTTP
+BODY_BYTES: Final = 8 * MIB
+"""A JSON body. Artifacts travel as raw streams and are bounded by ARTIFACT_BYTES instead."""
+PAGE_ITEMS: Final = 200
+PAGE_ITEMS_DEFAULT: Final = 50
+BATCH_JOBS: Final = 1000
+"""Jobs in one batch submission."""
+IDEMPOTENCY_KEY_CHARS: Final = 128
+STREAMS_PER_PROJECT: Final = 256
+"""Server-sent event streams open at once."""
+
+# job documents
+DOCUMENT_BYTES: Final = 256 * KIB
+ARRAY_TASKS: Final = 100_000
+ARGUMENTS: Final = 256
+ARGUMENT_CHARS: Final = 32 * KIB
+CODE_CHARS: Final = 64 * KIB
+ENVIRONMENT_VARIABLES: Final = 128
+LABELS: Final = 32
+INPUTS: Final = 1024
+OUTPUT_PATTERNS: Final = 64
+PATH_CHARS: Final = 512
+CPU_MILLI: Final = 1_024_000
+MEMORY_BYTES: Final = 16 * TIB
+DISK_BYTES: Final = 64 * TIB
+GPUS: Final = 64
+TIMEOUT_S: Final = 30 * 24 * 3600
+RETRIES: Final = 20
+PRIORITY: Final = 100
+
+# artifacts and outputs
+ARTIFACT_BYTES: Final = 64 * GIB
+LOCK_BYTES: Final = 4 * MIB
+"""A requirements lock."""
+OUTPUT_FILES: Final = 1000
+OUTPUT_DEPTH: Final = 16
+UPLOADS_PER_PROJECT: Final = 1000
+UPLOAD_IDLE_S: Final = 24 * 3600
+CHUNK_BYTES: Final = 1 * MIB
+
+# logs
+LOG_BYTES: Final = 16 * MIB
+"""Log of one attempt, frames included; a job that writes more is ended with `log_limit`."""
+LOG_CHUNK_BYTES: Final = 64 * KIB
+LOG_WINDOW_BYTES: Final = 1 * MIB
+"""Log bytes a node may send for one lease before the coordinator has acknowledged them."""
+
+# protocol between coordinator and node
+FRAME_BYTES: Final = 4 * MIB
+MESSAGES_PER_FRAME: Final = 1024
+RECEIPT_BYTES: Final = 512 * KIB
+NODE_LEASES: Final = 1024
+"""Leases one node may hold."""
+NODE_NAME_CHARS: Final = 64
+
+# leases (milliseconds, by the database's clock)
+LEASE_MS: Final = 30_000
+"""How long a lease lasts without a heartbeat of its node."""
+HEARTBEAT_MS: Final = 2_000
+EVIDENCE_GAP_MS: Final = 30_000
+"""The longest stretch between two signs of life that still counts as evidence of running (economics: ≤ 90 s)."""
+RESTART_GRACE_MS: Final = 60_000
+"""How far leases are extended when a coordinator starts and none was there to renew them."""
+PREPARE_MS: Final = 30 * 60_000
+"""Fetching inputs and building an environment may take this long before the attempt counts as lost."""
+REPORT_GRACE_MS: Final = 10 * 60_000
+"""From the end of the job's timeout to the latest acceptable report (collecting and uploading outputs)."""
+BACKOFF_MS: Final = 1_000
+BACKOFF_MAX_MS: Final = 60_000
+LEASE_TOKEN_S: Final = 300
+CLOCK_SKEW_S: Final = 120
+JOIN_TOKEN_S: Final = 24 * 3600
+
+# coordinator
+FLUSH_ITEMS: Final = 64
+FLUSH_DELAY_MS: Final = 5
+QUEUE_ITEMS: Final = 20_000
+"""Writes waiting to be coalesced before callers are told to slow down."""
+MATCH_PAGE: Final = 256
+POLL_S: Final = 1.0
+"""The truth behind every wake-up hint."""
+MICRO_HYPER: Final = 2**53 - 1
+"""No amount of money is larger; canonical JSON can still write it exactly (the supply is 10^15)."""
