@@ -1,0 +1,1 @@
+"""PostgreSQL: the embedded server, the pool, statements as files, coalesced writes, migrations."""

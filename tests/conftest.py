@@ -1,0 +1,88 @@
+"""Fixtures for tests against a real PostgreSQL: one server a session, a fresh database a test.
+
+HYPERNODE_TEST_DSN names a server to use instead of the embedded one; its user must be allowed to create databases.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import AsyncIterator, Iterator
+from uuid import uuid4
+
+import asyncpg
+import pytest
+
+from hypernode.db import migrate
+from hypernode.db.embedded import EmbeddedPostgres
+from hypernode.db.pool import Pool, create_pool, with_database
+
+# A crash of the machine loses a test server's data, and nothing else: a crash of its processes does not.
+FAST = {"fsync": "off", "full_page_writes": "off", "wal_level": "minimal", "max_wal_senders": "0"}
+
+
+@pytest.fixture(scope="session")
+def postgres_dsn(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A server for the session; tests take `database` rather than work in this one."""
+    given = os.environ.get("HYPERNODE_TEST_DSN")
+    if given:
+        yield given
+        return
+    server = EmbeddedPostgres(tmp_path_factory.mktemp("postgres"), settings=FAST)
+    asyncio.run(server.start())
+    try:
+        yield server.dsn
+    finally:
+        asyncio.run(server.stop())
+
+
+@pytest.fixture(scope="session")
+def migrated_template(postgres_dsn: str) -> Iterator[str]:
+    """The name of a database with the present schema, to be copied."""
+    name = f"template_{uuid4().hex}"
+    asyncio.run(_execute(postgres_dsn, f"CREATE DATABASE {name}"))
+    try:
+        asyncio.run(migrate.upgrade(with_database(postgres_dsn, name)))
+        yield name
+    finally:
+        asyncio.run(_execute(postgres_dsn, f"DROP DATABASE {name} WITH (FORCE)"))
+
+
+@pytest.fixture
+def database(postgres_dsn: str, migrated_template: str) -> Iterator[str]:
+    """The DSN of a fresh database with the present schema."""
+    name = f"test_{uuid4().hex}"
+    asyncio.run(_execute(postgres_dsn, f"CREATE DATABASE {name} TEMPLATE {migrated_template}"))
+    try:
+        yield with_database(postgres_dsn, name)
+    finally:
+        asyncio.run(_execute(postgres_dsn, f"DROP DATABASE {name} WITH (FORCE)"))
+
+
+@pytest.fixture
+def empty_database(postgres_dsn: str) -> Iterator[str]:
+    """The DSN of a fresh database without any table."""
+    name = f"empty_{uuid4().hex}"
+    asyncio.run(_execute(postgres_dsn, f"CREATE DATABASE {name}"))
+    try:
+        yield with_database(postgres_dsn, name)
+    finally:
+        asyncio.run(_execute(postgres_dsn, f"DROP DATABASE {name} WITH (FORCE)"))
+
+
+@pytest.fixture
+async def pool(database: str) -> AsyncIterator[Pool]:
+    """A pool of connections to a fresh database."""
+    pool = await create_pool(database, min_size=1)
+    try:
+        yield pool
+    finally:
+        pool.terminate()  # a failing test may have left a connection in use, for which close() would wait
+
+
+async def _execute(dsn: str, statement: str) -> None:
+    connection = await asyncpg.connect(dsn)
+    try:
+        await connection.execute(statement)
+    finally:
+        await connection.close()

@@ -1,0 +1,84 @@
+"""Migrations: applied once, whole or not at all, by however many coordinators start at the same moment."""
+
+import asyncio
+from pathlib import Path
+
+import asyncpg
+import pytest
+
+from hypernode.db import migrate
+from hypernode.db.pool import with_database
+from hypernode.kernel.errors import Unavailable
+
+VERSION = """
+from alembic import op
+from hypernode.db.migrate import run_script
+
+revision = "{revision}"
+down_revision = {down!r}
+
+
+def upgrade() -> None:
+    run_script(op, "{revision}.sql")
+"""
+
+FIRST = """
+-- a comment; with a semicolon
+CREATE TABLE thing (id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, text text DEFAULT 'a;b');
+CREATE FUNCTION double() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    INSERT INTO thing (text) VALUES ('x; $1 %s :name');
+    RETURN NULL;
+END
+$$;
+"""
+
+
+def add(folder: Path, revision: str, down: str | None, sql: str) -> None:
+    (folder / f"{revision}.py").write_text(VERSION.format(revision=revision, down=down))
+    (folder / f"{revision}.sql").write_text(sql)
+
+
+async def tables(dsn: str) -> set[str]:
+    connection = await asyncpg.connect(dsn)
+    try:
+        rows = await connection.fetch("SELECT tablename FROM pg_tables WHERE schemaname = 'public'")
+        return {row["tablename"] for row in rows}
+    finally:
+        await connection.close()
+
+
+async def test_upgrade_applies_scripts_in_order_and_only_once(empty_database, tmp_path):
+    assert await migrate.current(empty_database) is None
+    add(tmp_path, "0001_first", None, FIRST)
+    await migrate.upgrade(empty_database, versions=tmp_path)
+    await migrate.upgrade(empty_database, versions=tmp_path)
+    assert await migrate.current(empty_database) == migrate.head(versions=tmp_path) == "0001_first"
+    add(tmp_path, "0002_second", "0001_first", "ALTER TABLE thing ADD COLUMN n int; CREATE TABLE other ()")
+    await migrate.upgrade(empty_database, versions=tmp_path)
+    assert await migrate.current(empty_database) == "0002_second"
+    assert await tables(empty_database) == {"thing", "other", "alembic_version"}
+
+
+async def test_failing_script_leaves_nothing_but_what_came_before_it(empty_database, tmp_path):
+    add(tmp_path, "0001_first", None, FIRST)
+    add(tmp_path, "0002_broken", "0001_first", "CREATE TABLE half (); SELECT 1/0; CREATE TABLE rest ()")
+    with pytest.raises(asyncpg.DivisionByZeroError):
+        await migrate.upgrade(empty_database, versions=tmp_path)
+    assert await migrate.current(empty_database) == "0001_first"
+    assert await tables(empty_database) == {"thing", "alembic_version"}
+
+
+async def test_many_at_once_collide_nowhere(empty_database, tmp_path):
+    add(tmp_path, "0001_first", None, FIRST + "SELECT pg_sleep(0.2);")
+    await asyncio.gather(*[migrate.upgrade(empty_database, versions=tmp_path) for _ in range(5)])
+    assert await tables(empty_database) == {"thing", "alembic_version"}
+
+
+async def test_unreachable_database_is_unavailable(empty_database):
+    with pytest.raises(Unavailable):
+        await migrate.upgrade(with_database(empty_database, "no_such_database"))
+
+
+async def test_package_schema_applies_and_is_at_head(database):
+    assert await migrate.current(database) == migrate.head()
