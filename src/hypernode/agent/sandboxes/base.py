@@ -1,0 +1,166 @@
+"""What every sandbox backend offers: probe, prepare, run, kill, outputs, release, reap.
+
+The life of one task is `prepare` (slow things, never billed) → `run` (billed) → `outputs` (its folder read as
+hostile) → `release` (nothing of it is left). The host must look afterwards as if the task had never been there.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Awaitable, Callable, Sequence
+from pathlib import Path
+from typing import Protocol
+
+import msgspec
+
+from hypernode.agent.collect import Collected, CollectLimits
+
+STDOUT = 1
+STDERR = 2
+
+
+class SandboxError(Exception):
+    """The sandbox, not the task, failed. `code` is stable; the message says what to do about it.
+
+    Codes: `sandbox.unavailable` (this host cannot run the backend), `sandbox.in_use` (another agent has this home),
+    `sandbox.prepare_failed`, `sandbox.launcher_lost`, `sandbox.task_unknown`, `sandbox.task_invalid`.
+    """
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+class Limits(msgspec.Struct, frozen=True, kw_only=True):
+    """What one task may use. All are hard: the kernel or the sandbox enforces each of them."""
+
+    cpu_milli: int
+    """Thousandths of one CPU, averaged over 100 ms."""
+    memory_bytes: int
+    """Everything the task holds in memory, its /tmp and /dev/shm and page tables included; never swapped."""
+    processes: int
+    """Processes and threads together; the sandbox itself takes three of them."""
+    tmp_bytes: int
+    """Size of /tmp, and of /dev/shm. Counts as memory too."""
+    disk_bytes: int
+    """Size of the /out volume. A few per cent go to the file system itself."""
+    files: int
+    """How many files and folders /out may hold."""
+    log_bytes: int
+    """Standard output and error together. The task is killed on the byte after."""
+    wall_ms: int
+    """From the start of the sandbox's program to its end, by the monotonic clock."""
+
+
+class Mount(msgspec.Struct, frozen=True):
+    """A file or folder of the host that the task sees read-only at the absolute path `target`."""
+
+    source: Path
+    target: str
+
+
+class Task(msgspec.Struct, frozen=True, kw_only=True):
+    """One program to run once. `key` is unique among live tasks and a safe file name (`[A-Za-z0-9._-]`, ≤ 100)."""
+
+    key: str
+    argv: tuple[str, ...]
+    environment: dict[str, str]
+    working_folder: str
+    """Absolute, inside: `/tmp`, `/out` or below a mount; made (empty, read-only) if it does not exist."""
+    mounts: tuple[Mount, ...]
+    limits: Limits
+    outputs: bool
+    """Whether the task gets a writable /out."""
+
+
+class Reason(enum.StrEnum):
+    """Why a task ended. Only EXITED leaves the verdict to its exit code."""
+
+    EXITED = "exited"
+    OUT_OF_MEMORY = "out_of_memory"
+    TIMEOUT = "timeout"
+    LOG_LIMIT = "log_limit"
+    DISK_LIMIT = "disk_limit"
+    """Only where /out is a watched folder; a volume shows the task an ordinary "no space left"."""
+    CANCELLED = "cancelled"
+    INFRASTRUCTURE = "infrastructure"
+    """The sandbox failed. Not the task's fault; another attempt may help."""
+
+
+class Usage(msgspec.Struct, frozen=True, kw_only=True):
+    """What the task used. Memory and CPU are zero where the host has no cgroups to measure them with."""
+
+    wall_ms: int
+    cpu_ms: int
+    memory_peak_bytes: int
+    log_bytes: int
+    """What was delivered to `on_output`: never above the limit."""
+
+
+class Outcome(msgspec.Struct, frozen=True, kw_only=True):
+    """How a task ended."""
+
+    reason: Reason
+    exit_code: int | None
+    """The program's own code, 128+n if signal n ended it (as shells say it), None if the sandbox ended it."""
+    signal: int | None
+    """The signal that ended the program, read from `exit_code`; a program may also exit with 128+n of its own accord."""
+    usage: Usage
+    disk_full: bool
+    """/out had no free block or no free inode left at the end."""
+    detail: str
+    """One line for people, empty if there is nothing to say."""
+
+
+class Failure(msgspec.Struct, frozen=True):
+    """A limit that did not hold when the sandbox attacked itself, and the one line that mends it."""
+
+    limit: str
+    remedy: str
+
+
+class Capabilities(msgspec.Struct, frozen=True, kw_only=True):
+    """What a backend proved on this host. `isolation`: 0 none, 1 some limits, 2 every limit, 3 its own kernel."""
+
+    backend: str
+    isolation: int
+    proved: tuple[str, ...]
+    failed: tuple[Failure, ...]
+
+
+OnOutput = Callable[[int, bytes], Awaitable[None] | None]
+"""Called with 1 (stdout) or 2 (stderr) and what arrived. Awaited, so a slow reader slows the task, never the kill."""
+
+OnStarted = Callable[[], Awaitable[None] | None]
+
+
+class Sandbox(Protocol):
+    """A backend. Methods may be called concurrently for different keys; every one may raise SandboxError."""
+
+    async def probe(self) -> Capabilities:
+        """Attack itself and say what held. Raises `sandbox.unavailable` if nothing can run at all."""
+
+    async def prepare(self, task: Task) -> None:
+        """Do what may be slow: volume, mounts, cgroups. Not billed. Leaves nothing behind if it raises."""
+
+    async def run(self, task: Task, on_output: OnOutput, on_started: OnStarted | None = None) -> Outcome:
+        """Run a prepared task to its end. On return no process of it is left.
+
+        Always drains; kills at the log limit and the wall limit. Cancelling this coroutine kills the task, waits
+        until it is gone and then re-raises.
+        """
+
+    async def kill(self, key: str, reason: Reason) -> None:
+        """SIGKILL everything of a running task; `run` then returns with `reason`. Unknown keys are ignored."""
+
+    async def outputs(self, key: str, patterns: Sequence[str], spool: Path, limits: CollectLimits) -> Collected:
+        """Copy the finished task's matching outputs into `spool`, each named by its SHA-256. See `collect`."""
+
+    async def release(self, key: str) -> None:
+        """Undo `prepare`, destroying the outputs. Idempotent."""
+
+    async def reap(self) -> None:
+        """Remove what a killed agent of the same home left behind, and only that. Call before the first task."""
+
+    async def close(self) -> None:
+        """Kill and release every task, end the backend. Idempotent."""

@@ -1,0 +1,331 @@
+"""The bubblewrap backend: namespaces, cgroups, a system call filter, a user and a volume of its own for every job.
+
+This is the agent's side: it says what the sandbox is made of, drains its output and reads its outputs. The privileged
+steps happen in the `launcher`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import hashlib
+import inspect
+import os
+import re
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from hypernode.agent import collect
+from hypernode.agent.collect import Collected, CollectLimits
+from hypernode.agent.interpreter import Interpreter
+from hypernode.agent.sandboxes import rootfs, seccomp, selftest, volumes
+from hypernode.agent.sandboxes.base import (
+    STDERR,
+    STDOUT,
+    Capabilities,
+    OnOutput,
+    OnStarted,
+    Outcome,
+    Reason,
+    SandboxError,
+    Task,
+    Usage,
+)
+from hypernode.agent.sandboxes.client import LauncherClient, start_launcher
+
+READ_BYTES = 64 << 10
+DETAIL_BYTES = 2000
+FIRST_USER = 231_072
+USERS_PER_HOME = 256
+HOMES = 4096
+
+_KEY = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+
+
+class _Prepared:
+    """The agent's hold on a prepared task: the reading ends of its output."""
+
+    def __init__(self, stdout: int, stderr: int) -> None:
+        self.readers = {STDOUT: stdout, STDERR: stderr}
+        self.ran = False
+
+    def close(self) -> None:
+        for descriptor in self.readers.values():
+            os.close(descriptor)
+        self.readers.clear()
+
+
+class BubblewrapSandbox:
+    """Implements `base.Sandbox`. `home` is this node's alone; what is below it belongs to this class."""
+
+    def __init__(self, home: Path, interpreter: Interpreter, *, bubblewrap: str | None = None) -> None:
+        """`interpreter` runs the attacks of `probe`; tasks bring their own mounts. Touches nothing yet."""
+        self._home = home.resolve()
+        self._interpreter = interpreter
+        self._program = bubblewrap
+        digest = hashlib.sha256(os.fsencode(self._home)).hexdigest()
+        self._prefix = f"hypernode-{digest[:12]}-"
+        # Two nodes on one host should not share users: a process may signal any other of its own user.
+        self._first_user = FIRST_USER + int(digest[12:20], 16) % HOMES * USERS_PER_HOME
+        self._client: LauncherClient | None = None
+        self._offers: dict[str, Any] = {}
+        self._starting = asyncio.Lock()
+        self._prepared: dict[str, _Prepared] = {}
+
+    # -------------------------------------------------------------------------------------------- interface
+
+    async def probe(self) -> Capabilities:
+        """See `base.Sandbox.probe`. Takes one to three seconds."""
+        await self._launcher()
+        return await selftest.prove(self, self._interpreter, self._offers)
+
+    async def prepare(self, task: Task) -> None:
+        """See `base.Sandbox.prepare`."""
+        _check(task)
+        if task.key in self._prepared:
+            raise SandboxError("sandbox.task_invalid", f"{task.key} is prepared already")
+        client = await self._launcher()
+        if task.outputs and self._offers["volumes"]:
+            folder = str(self._home / "volumes")
+            try:
+                await asyncio.to_thread(volumes.template, folder, task.limits.disk_bytes, task.limits.files)
+            except OSError as error:
+                raise SandboxError("sandbox.prepare_failed", str(error)) from error
+        stdout_reader, stdout_writer = os.pipe()
+        stderr_reader, stderr_writer = os.pipe()
+        prepared = _Prepared(stdout_reader, stderr_reader)
+        self._prepared[task.key] = prepared
+        try:
+            answer, _ = await client.ask("prepare", self._request(task), [stdout_writer, stderr_writer])
+            if "error" in answer:
+                raise SandboxError("sandbox.prepare_failed", answer["error"])
+        except BaseException:
+            prepared.close()
+            del self._prepared[task.key]
+            with contextlib.suppress(SandboxError):
+                await client.ask("release", {"key": task.key})  # for a cancelled request, whose answer nobody read
+            raise
+        finally:
+            os.close(stdout_writer)
+            os.close(stderr_writer)
+
+    async def run(self, task: Task, on_output: OnOutput, on_started: OnStarted | None = None) -> Outcome:
+        """See `base.Sandbox.run`."""
+        prepared = self._prepared.get(task.key)
+        if prepared is None or prepared.ran:
+            raise SandboxError("sandbox.task_unknown", f"{task.key} is not prepared")
+        prepared.ran = True
+        client = self._client
+        assert client is not None, "a prepared task has a launcher"
+        log = _Log(self, task, on_output)
+        asked = asyncio.ensure_future(client.ask("run", {"key": task.key}))
+        draining = [asyncio.ensure_future(log.drain(stream, fd)) for stream, fd in prepared.readers.items()]
+        prepared.readers.clear()  # `drain` owns and closes them
+        try:
+            await asyncio.sleep(0)  # the request goes out before anybody else's code runs
+            if on_started is not None and inspect.isawaitable(waiting := on_started()):
+                await waiting
+            answer, _ = await asyncio.shield(asked)
+            await asyncio.gather(*draining)
+        except SandboxError as error:
+            for reading in draining:
+                reading.cancel()
+            return _infrastructure(str(error), log)
+        except BaseException:
+            await self._finish_off(task.key, asked)
+            for reading in draining:
+                reading.cancel()
+            raise
+        finally:
+            await asyncio.gather(*draining, return_exceptions=True)
+        return _outcome(answer, log)
+
+    async def kill(self, key: str, reason: Reason) -> None:
+        """See `base.Sandbox.kill`."""
+        if self._client is not None and key in self._prepared:
+            await self._client.ask("kill", {"key": key, "reason": reason.value})
+
+    async def outputs(self, key: str, patterns: Sequence[str], spool: Path, limits: CollectLimits) -> Collected:
+        """See `base.Sandbox.outputs`. Raises `sandbox.task_unknown` if the task has no /out or has not ended."""
+        if self._client is None or key not in self._prepared:
+            raise SandboxError("sandbox.task_unknown", f"{key} is not prepared")
+        answer, descriptors = await self._client.ask("outputs", {"key": key})
+        if "error" in answer or not descriptors:
+            raise SandboxError("sandbox.task_unknown", str(answer.get("error", "no outputs")))
+        root = descriptors[0]
+        work = asyncio.ensure_future(asyncio.to_thread(collect.collect, root, patterns, spool, limits))
+        try:
+            return await asyncio.shield(work)
+        finally:
+            if not work.done():  # cancelled: the thread still walks the folder, whose descriptor it needs
+                with contextlib.suppress(Exception):
+                    await work
+            os.close(root)
+
+    async def release(self, key: str) -> None:
+        """See `base.Sandbox.release`."""
+        prepared = self._prepared.pop(key, None)
+        if prepared is None:
+            return
+        prepared.close()
+        if self._client is not None and not self._client.lost:
+            answer, _ = await self._client.ask("release", {"key": key})
+            if "error" in answer:
+                raise SandboxError("sandbox.prepare_failed", f"cannot tidy up after {key}: {answer['error']}")
+
+    async def reap(self) -> None:
+        """See `base.Sandbox.reap`."""
+        client = await self._launcher()
+        await client.ask("reap", {})
+
+    async def close(self) -> None:
+        """See `base.Sandbox.close`."""
+        for prepared in self._prepared.values():
+            prepared.close()
+        self._prepared.clear()
+        if self._client is not None:
+            client, self._client = self._client, None
+            await client.stop()
+
+    # -------------------------------------------------------------------------------------------- inside
+
+    @property
+    def launcher_pid(self) -> int | None:
+        """The launcher's process id, for diagnosis; None while there is none."""
+        return self._client.pid if self._client is not None else None
+
+    async def _launcher(self) -> LauncherClient:
+        """The launcher, started if there is none or the last one was lost."""
+        async with self._starting:
+            if self._client is not None and not self._client.lost:
+                return self._client
+            if self._client is not None:
+                await self._client.stop()
+            program = self._program or shutil.which("bwrap")
+            if program is None:
+                raise SandboxError("sandbox.unavailable", "bubblewrap is missing: apt install bubblewrap")
+            compiled = await asyncio.to_thread(seccomp.program)
+            (self._home / "volumes").mkdir(mode=0o700, parents=True, exist_ok=True)
+            await asyncio.to_thread(rootfs.make_etc, self._home / "etc")
+            self._client, self._offers = await start_launcher(
+                self._home, self._prefix, self._first_user, program, compiled
+            )
+            return self._client
+
+    def _request(self, task: Task) -> dict[str, Any]:
+        sources = rootfs.sources(task, self._home / "etc")
+        base = f"{self._offers['places']}/{task.key}"
+        private = bool(self._offers["places"])
+        places = [f"{base}/m{i}" for i in range(len(sources))] if private else sources
+        output = (f"{base}/out" if private else f"{self._home}/volumes/folder-{task.key}") if task.outputs else None
+        limits = task.limits
+        return {
+            "key": task.key,
+            "sources": sources,
+            "options": rootfs.options(task, places, output),
+            "argv": list(task.argv),
+            "outputs": task.outputs,
+            "limits": {name: getattr(limits, name) for name in limits.__struct_fields__},
+        }
+
+    async def _finish_off(self, key: str, asked: asyncio.Future[Any]) -> None:
+        """Kill and wait, whatever else happens: a cancelled run must not leave its program running."""
+        with contextlib.suppress(SandboxError):
+            await self.kill(key, Reason.CANCELLED)
+            await asked
+
+
+class _Log:
+    """Counts and delivers a task's output, and has it killed at its limit; what comes after is read and dropped."""
+
+    def __init__(self, sandbox: BubblewrapSandbox, task: Task, on_output: OnOutput) -> None:
+        self._sandbox = sandbox
+        self._task = task
+        self._on_output = on_output
+        self.bytes = 0
+        self.errors = b""
+        """The last of standard error: where bubblewrap says what it could not do."""
+
+    async def drain(self, stream: int, descriptor: int) -> None:
+        """Read one stream to its end, which comes when nobody holds its other end any more. Closes it."""
+        loop = asyncio.get_running_loop()
+        reader = asyncio.StreamReader(limit=READ_BYTES)
+        pipe = os.fdopen(descriptor, "rb", buffering=0)
+        transport, _ = await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), pipe)
+        try:
+            while data := await reader.read(READ_BYTES):
+                await self._take(stream, data)
+        finally:
+            transport.close()
+
+    async def _take(self, stream: int, data: bytes) -> None:
+        room = self._task.limits.log_bytes - self.bytes
+        kept = data[:room]
+        self.bytes += len(kept)
+        if stream == STDERR:
+            self.errors = (self.errors + kept)[-DETAIL_BYTES:]
+        if len(data) > room:
+            await self._sandbox.kill(self._task.key, Reason.LOG_LIMIT)
+        if kept and inspect.isawaitable(waiting := self._on_output(stream, kept)):
+            await waiting
+
+
+def _outcome(answer: dict[str, Any], log: _Log) -> Outcome:
+    if "error" in answer:
+        return _infrastructure(answer["error"], log)
+    reason = Reason(answer["reason"])
+    code: int | None = answer["exit_code"]
+    detail = ""
+    if reason is Reason.INFRASTRUCTURE:
+        said = log.errors.decode(errors="replace").strip()
+        last = said.rsplit("\n", 1)[-1]
+        if last.startswith("bwrap: execvp "):  # everything was ready but the task's own program
+            reason, code, detail = Reason.EXITED, 127, last.removeprefix("bwrap: ")
+        else:
+            detail = last or f"bubblewrap ended with {answer['raw_exit']}"
+    elif reason is Reason.OUT_OF_MEMORY:
+        detail = "a process was killed at the memory limit"
+    return Outcome(
+        reason=reason,
+        exit_code=code,
+        signal=code - 128 if code is not None and 128 < code <= 192 else None,
+        usage=Usage(
+            wall_ms=answer["wall_ms"],
+            cpu_ms=answer["cpu_ms"],
+            memory_peak_bytes=answer["memory_peak_bytes"],
+            log_bytes=log.bytes,
+        ),
+        disk_full=answer["disk_full"],
+        detail=detail,
+    )
+
+
+def _infrastructure(detail: str, log: _Log) -> Outcome:
+    usage = Usage(wall_ms=0, cpu_ms=0, memory_peak_bytes=0, log_bytes=log.bytes)
+    return Outcome(
+        reason=Reason.INFRASTRUCTURE, exit_code=None, signal=None, usage=usage, disk_full=False, detail=detail
+    )
+
+
+def _check(task: Task) -> None:
+    """Refuse what bubblewrap or the kernel would misread. Raises SandboxError `sandbox.task_invalid`."""
+    problems: list[str] = []
+    if not _KEY.fullmatch(task.key):
+        problems.append("key is not a safe file name")
+    if not task.argv or not task.argv[0]:
+        problems.append("argv is empty")
+    names = [*task.environment, *task.environment.values(), *task.argv, task.working_folder]
+    names += [mount.target for mount in task.mounts]
+    if any("\0" in text for text in names):
+        problems.append("a NUL character")
+    if any(not name or "=" in name for name in task.environment):
+        problems.append("the name of an environment variable")
+    folders = [task.working_folder, *(mount.target for mount in task.mounts)]
+    if any(not folder.startswith("/") or ".." in folder.split("/") for folder in folders):
+        problems.append("a path that is not absolute")
+    if any(getattr(task.limits, name) <= 0 for name in task.limits.__struct_fields__):
+        problems.append("a limit that is not positive")
+    if problems:
+        raise SandboxError("sandbox.task_invalid", "; ".join(problems))
