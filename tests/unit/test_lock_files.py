@@ -30,7 +30,7 @@ def test_the_files_are_those_the_tools_use():
 def test_every_package_has_hashes_and_none_a_place(lock):
     text = lock.read_text()
     # A requirement is a line with what continues it; comments say who asked for it.
-    requirements = re.findall(r"^(?!#)\S.*(?:\\\n.*)*", text, re.MULTILINE)
+    requirements = re.findall(r"^(?![#\s])(?:[^\\\n]|\\\n)+", text, re.MULTILINE)
     assert requirements
     for requirement in requirements:
         assert PIN.match(requirement), requirement
