@@ -71,7 +71,7 @@ if ! uv=$(find_uv); then
     rm -rf .venv-bootstrap
     install_debian "$package" && "$python" -m venv .venv-bootstrap || die "install as root: apt-get install $package"
   fi
-  .venv-bootstrap/bin/python -m pip install --quiet --disable-pip-version-check \
+  .venv-bootstrap/bin/python -m pip install -qq --disable-pip-version-check \
     --require-hashes -r requirements/uv.txt || die "could not install uv"
   uv=$PWD/.venv-bootstrap/bin/uv
 fi
