@@ -6,6 +6,7 @@ because its decoder is the cheapest one to import: the launcher is forked for ev
 
 from __future__ import annotations
 
+import array
 import json
 import os
 import socket
@@ -38,7 +39,14 @@ def send(sock: socket.socket, message: dict[str, Any], descriptors: Sequence[int
 
 def receive(sock: socket.socket) -> tuple[dict[str, Any], list[int]] | None:
     """One message and its descriptors, which the caller now owns (close-on-exec); None at the end of the stream."""
-    data, descriptors, _, _ = socket.recv_fds(sock, MESSAGE_BYTES, DESCRIPTORS, socket.MSG_CMSG_CLOEXEC)
+    # Not socket.recv_fds: it drops its flags (python/cpython, 3.11), and an inherited descriptor would reach a job.
+    received = array.array("i")
+    room = socket.CMSG_LEN(DESCRIPTORS * received.itemsize)
+    data, ancillary, _, _ = sock.recvmsg(MESSAGE_BYTES, room, socket.MSG_CMSG_CLOEXEC)
+    for level, kind, content in ancillary:
+        if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
+            received.frombytes(content[: len(content) - len(content) % received.itemsize])
+    descriptors = list(received)
     if not data:
         for descriptor in descriptors:
             os.close(descriptor)
