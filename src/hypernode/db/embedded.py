@@ -164,6 +164,8 @@ class EmbeddedPostgres:
 
     def _ensure_running(self) -> None:
         with self._exclusively():
+            if self._users_lock is None:
+                return  # stopped meanwhile; a server started now would be nobody's
             # One that is there may be on its way out; then a new one follows it.
             self._postmaster = self._await_ready() or self._launch()
 

@@ -74,7 +74,7 @@ def run_script(op: Any, name: str) -> None:
     The whole text goes to the server at once through PostgreSQL's simple protocol, so that function bodies and any
     other quoting need no splitting here. A script must not commit. `op` is `alembic.op`.
     """
-    caller = inspect.stack()[1].filename
+    caller = inspect.stack(context=0)[1].filename
     text = Path(caller).with_name(name).read_text(encoding="utf-8")
     bind = op.get_bind()
     bind.exec_driver_sql("SELECT 1")  # SQLAlchemy opens its transaction with its first statement
