@@ -52,7 +52,9 @@ def migrated_template(postgres_dsn: str) -> Iterator[str]:
 def database(postgres_dsn: str, migrated_template: str) -> Iterator[str]:
     """The DSN of a fresh database with the present schema."""
     name = f"test_{uuid4().hex}"
-    asyncio.run(_execute(postgres_dsn, f"CREATE DATABASE {name} TEMPLATE {migrated_template}"))
+    # Copying files is three times as fast as writing a log of the copy, which is the default.
+    copy = f"CREATE DATABASE {name} TEMPLATE {migrated_template} STRATEGY FILE_COPY"
+    asyncio.run(_execute(postgres_dsn, copy))
     try:
         yield with_database(postgres_dsn, name)
     finally:
