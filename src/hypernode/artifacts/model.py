@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Annotated
+from uuid import UUID
 
 import msgspec
 from msgspec import Meta
@@ -35,3 +36,33 @@ class ArtifactView(msgspec.Struct, frozen=True):
 
     sha256: str
     size_bytes: int
+
+
+class LeaseScope(msgspec.Struct, frozen=True):
+    """The attempt a node uploads for."""
+
+    job_id: UUID
+    task: int
+    epoch: int
+
+
+class Upload(msgspec.Struct, frozen=True, kw_only=True):
+    """An announced upload, and for whom. `complete`: its project has the artifact."""
+
+    id: UUID
+    project_id: UUID
+    sha256: str
+    size_bytes: int
+    lease: LeaseScope | None
+    complete: bool
+
+
+def view_upload(upload: Upload, offset: int) -> UploadView:
+    """What the uploader is told. `offset` counts the bytes stored so far; of a complete upload that is all."""
+    return UploadView(
+        id=str(upload.id),
+        sha256=upload.sha256,
+        size_bytes=upload.size_bytes,
+        offset=upload.size_bytes if upload.complete else offset,
+        complete=upload.complete,
+    )

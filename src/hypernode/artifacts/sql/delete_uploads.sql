@@ -1,0 +1,2 @@
+-- $1 ids.
+DELETE FROM upload WHERE id = ANY($1::uuid[])
