@@ -13,6 +13,7 @@ import fcntl
 import os
 import struct
 import subprocess
+import tempfile
 
 from hypernode.agent.sandboxes import namespaces
 
@@ -42,9 +43,9 @@ def template(folder: str, size_bytes: int, files: int) -> str:
     path = f"{folder}/template-{size_bytes}-{files}.ext4"
     if os.path.exists(path):
         return path
-    part = f"{path}.{os.getpid()}"
-    with open(part, "wb") as file:
-        file.truncate(size_bytes)
+    descriptor, part = tempfile.mkstemp(prefix="part-", dir=folder)  # several jobs may want the same size at once
+    os.ftruncate(descriptor, size_bytes)
+    os.close(descriptor)
     command = ["mkfs.ext4", "-q", "-F", "-O", "^has_journal", "-b", "4096", "-m", "0", "-N", str(files + 16), part]
     environment = {"PATH": "/usr/sbin:/sbin:/usr/bin:/bin"}
     try:

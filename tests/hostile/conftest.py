@@ -1,0 +1,190 @@
+"""A sandbox to attack, and a look from outside at what an attack left behind."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import os
+import sys
+from collections.abc import AsyncIterator, Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from hypernode.agent import interpreter as interpreters
+from hypernode.agent.collect import Collected, CollectLimits
+from hypernode.agent.interpreter import Interpreter
+from hypernode.agent.sandboxes.base import Limits, Mount, Outcome, Task
+from hypernode.agent.sandboxes.bubblewrap import BubblewrapSandbox
+
+MIB = 1 << 20
+JOBS = Path(__file__).parent / "jobs"
+LIMITS = Limits(
+    cpu_milli=1000,
+    memory_bytes=256 * MIB,
+    processes=64,
+    tmp_bytes=16 * MIB,
+    disk_bytes=64 * MIB,
+    files=4096,
+    log_bytes=MIB,
+    wall_ms=20_000,
+)
+
+
+@dataclass
+class Ran:
+    """One attack, seen from outside."""
+
+    outcome: Outcome
+    stdout: str
+    stderr: str
+    collected: Collected | None
+    spool: Path
+    lines: list[str] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.lines = self.stdout.splitlines()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def root_on_linux() -> None:
+    """On a host that can run these tests they run; everywhere else the reason is said."""
+    if sys.platform != "linux" or os.geteuid() != 0:
+        pytest.skip("the hostile tests attack the full sandbox, which needs Linux and root")
+
+
+@pytest.fixture(scope="session")
+def interpreter(tmp_path_factory: pytest.TempPathFactory) -> Interpreter:
+    return interpreters.prepare(tmp_path_factory.mktemp("store"))
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Path:
+    """Below a folder that only root may enter, as a home below /root is."""
+    private = tmp_path / "private"
+    private.mkdir(mode=0o700)
+    return private / "home"
+
+
+@pytest.fixture
+async def sandbox(home: Path, interpreter: Interpreter) -> AsyncIterator[BubblewrapSandbox]:
+    sandbox = BubblewrapSandbox(home, interpreter)
+    try:
+        yield sandbox
+    finally:
+        await sandbox.close()
+
+
+@pytest.fixture
+def left_over(home: Path) -> Callable[[], list[str]]:
+    """Everything of this home that a look at the host finds: processes, mounts, devices, cgroups, files."""
+
+    def look() -> list[str]:
+        digest = hashlib.sha256(os.fsencode(home.resolve())).hexdigest()
+        prefix = f"hypernode-{digest[:12]}-"
+        first = 231_072 + int(digest[12:20], 16) % 4096 * 256
+        found = [f"process {pid} {line}" for pid, line in _processes() if _is_job(pid, first)]
+        mounts = Path("/proc/self/mountinfo").read_text().splitlines()
+        found += [f"mount {line}" for line in mounts if str(home) in line]
+        for backing in Path("/sys/block").glob("loop*/loop/backing_file"):
+            try:
+                if str(home) in backing.read_text():
+                    found.append(f"device {backing}")
+            except OSError:
+                continue
+        for folder, names, _ in os.walk("/sys/fs/cgroup"):
+            found += [f"cgroup {folder}/{name}" for name in names if name.startswith(prefix)]
+        if (home / "volumes").is_dir():
+            files = sorted(path.name for path in (home / "volumes").iterdir())
+            found += [f"file {name}" for name in files if not name.startswith("template-")]
+        return found
+
+    return look
+
+
+@pytest.fixture
+def attack(
+    sandbox: BubblewrapSandbox, interpreter: Interpreter, left_over: Callable[[], list[str]], tmp_path: Path
+) -> Iterator[Callable[..., object]]:
+    """Run one of `jobs/` and release it, asserting that nothing of it is left."""
+
+    async def run(name: str, *arguments: str, patterns: tuple[str, ...] = (), **changes: int) -> Ran:
+        task = job(interpreter, name, *arguments, **changes)
+        streams: dict[int, list[bytes]] = {1: [], 2: []}
+        await sandbox.prepare(task)
+        try:
+            outcome = await sandbox.run(task, lambda stream, data: streams[stream].append(data))
+            still = [line for line in left_over() if line.startswith("process")]
+            assert not still, "processes outlived the run"
+            collected = None
+            if patterns:
+                collected = await sandbox.outputs(task.key, patterns, tmp_path / "spool", CollectLimits())
+        finally:
+            await sandbox.release(task.key)
+        assert await _settles(left_over) == []
+        text = {stream: b"".join(parts).decode(errors="replace") for stream, parts in streams.items()}
+        return Ran(outcome, text[1], text[2], collected, tmp_path / "spool")
+
+    yield run
+
+
+def job(interpreter: Interpreter, name: str, *arguments: str, key: str = "", **changes: int) -> Task:
+    """A task that runs `jobs/<name>.py`; `changes` replace limits."""
+    return Task(
+        key=key or f"attack-{name}",
+        argv=(interpreter.executable, "-I", f"/job/{name}.py", *arguments),
+        environment=interpreter.environment,
+        working_folder="/out",
+        mounts=(*interpreter.mounts, Mount(JOBS, "/job")),
+        limits=msgspec.structs.replace(LIMITS, **changes),
+        outputs=True,
+    )
+
+
+@pytest.fixture
+def make_job(interpreter: Interpreter) -> Callable[..., Task]:
+    def make(name: str, *arguments: str, key: str = "", **changes: int) -> Task:
+        return job(interpreter, name, *arguments, key=key, **changes)
+
+    return make
+
+
+async def _settles(look: Callable[[], list[str]]) -> list[str]:
+    """The kernel frees a loop device a moment after its last mount has gone."""
+    found = look()
+    for _ in range(100):
+        if not found:
+            break
+        await asyncio.sleep(0.02)
+        found = look()
+    return found
+
+
+@pytest.fixture
+def settles() -> Callable[..., object]:
+    return _settles
+
+
+def _processes() -> list[tuple[int, str]]:
+    found = []
+    for name in os.listdir("/proc"):
+        if name.isdigit():
+            try:
+                line = Path(f"/proc/{name}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+            except OSError:
+                continue
+            found.append((int(name), line))
+    return found
+
+
+def _is_job(pid: int, first_user: int) -> bool:
+    """Whether a process runs as one of the users that jobs of this home get, and is more than a zombie."""
+    try:
+        status = Path(f"/proc/{pid}/status").read_text()
+    except OSError:
+        return False
+    user = int(status.split("\nUid:", 1)[1].split()[0])
+    state = status.split("\nState:", 1)[1].split()[0]
+    return first_user <= user < first_user + 256 and state != "Z"

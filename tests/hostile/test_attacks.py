@@ -1,0 +1,159 @@
+"""Hostile programs in the full sandbox, judged from outside. `attack` itself asserts that nothing of them is left."""
+
+from __future__ import annotations
+
+import os
+import socket
+import stat
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from hypernode.agent.sandboxes.base import Reason
+
+Attack = Callable[..., Any]
+MIB = 1 << 20
+
+
+async def test_ordinary_work_is_not_hindered(attack: Attack) -> None:
+    ran = await attack("ordinary", patterns=("**",))
+    assert ran.outcome.reason is Reason.EXITED, ran
+    assert ran.outcome.exit_code == 0, ran.stderr
+    assert ran.lines == ["threads 4", "subprocess child", "pool 12", "loopback True", "temporary 1000"]
+    assert ran.stderr == "errors are separate\n"
+    assert [(a.path, a.size_bytes) for a in ran.collected.accepted] == [("result.txt", 2)]
+    assert (ran.spool / ran.collected.accepted[0].sha256).read_bytes() == b"42"
+    assert ran.outcome.usage.cpu_ms > 0
+    assert ran.outcome.usage.memory_peak_bytes > MIB
+
+
+async def test_fork_bomb_stops_at_the_process_limit(attack: Attack) -> None:
+    ran = await attack("fork_bomb")
+    assert "UNCONTAINED" not in ran.stdout
+    assert int(ran.lines[0].split()[2]) < 64
+
+
+async def test_processes_that_fork_for_ever_are_all_killed(attack: Attack) -> None:
+    ran = await attack("runaway_fork", wall_ms=1000)
+    assert ran.outcome.reason is Reason.TIMEOUT
+    assert ran.outcome.usage.wall_ms < 4000
+
+
+async def test_memory_bomb_is_killed_at_the_limit(attack: Attack) -> None:
+    ran = await attack("memory_bomb")
+    assert ran.outcome.reason is Reason.OUT_OF_MEMORY
+    assert "UNCONTAINED" not in ran.stdout
+    assert ran.outcome.usage.memory_peak_bytes <= 256 * MIB
+
+
+async def test_nothing_but_tmp_and_out_can_be_filled(attack: Attack) -> None:
+    ran = await attack("fill")
+    assert "UNBOUNDED" not in ran.stdout
+    written = {line.split()[0]: int(line.split()[1]) for line in ran.lines}
+    assert written.pop("/tmp") <= 16
+    assert written.pop("/dev/shm") <= 16
+    assert 32 <= written.pop("/out") <= 64
+    assert set(written.values()) == {0}, ran.stdout
+
+
+async def test_a_full_volume_is_reported(attack: Attack) -> None:
+    ran = await attack("inodes")
+    assert "UNBOUNDED" not in ran.stdout
+    assert int(ran.lines[0].split()[2]) <= 4096 + 32
+    assert ran.outcome.reason is Reason.EXITED
+    assert ran.outcome.disk_full
+
+
+async def test_large_outputs_fit(attack: Attack) -> None:
+    ran = await attack("fill", disk_bytes=600 * MIB)
+    assert "/out UNBOUNDED" in ran.lines  # its own 400 MiB
+
+
+async def test_no_network_reaches_anything(attack: Attack) -> None:
+    with (
+        socket.create_server(("", 0)) as server,
+        socket.socket(socket.AF_UNIX) as abstract,
+        socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as route,
+    ):
+        route.connect(("192.0.2.1", 9))
+        name = f"hypernode-bait-{os.getpid()}"
+        abstract.bind("\0" + name)
+        abstract.listen()
+        ran = await attack("network", str(server.getsockname()[1]), name, route.getsockname()[0])
+    assert len(ran.lines) == 13
+    assert "OPEN" not in ran.stdout, ran.stdout
+    vsock = next(line for line in ran.lines if line.startswith("vsock"))
+    assert "not supported" in vsock, "AF_VSOCK is not bound by namespaces: the filter has to refuse it"
+
+
+async def test_host_files_environment_and_processes_are_hidden(
+    attack: Attack, home: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AGENT_SECRET", "s3cret")
+    ran = await attack("host", str(home), __file__, "/tmp/../root")
+    assert ran.outcome.exit_code == 0, ran.stderr
+    assert "READ" not in ran.stdout, ran.stdout
+    assert "WRITABLE" not in ran.stdout, ran.stdout
+    assert "AGENT_SECRET" not in ran.stdout
+    assert next(line for line in ran.lines if line.startswith("processes")) == "processes [1, 2]"
+    assert "others []" in ran.stdout, "a descriptor of the node reached the job"
+    assert ran.lines[-1] == "identity (1000, 1000, 1000) (1000, 1000, 1000) [] job"
+
+
+async def test_a_job_kills_only_itself(attack: Attack) -> None:
+    ran = await attack("killer")
+    assert ran.outcome.reason is Reason.EXITED
+
+
+async def test_dangerous_system_calls_are_refused(attack: Attack) -> None:
+    ran = await attack("calls")
+    assert ran.outcome.reason is Reason.EXITED, ran.outcome
+    assert len(ran.lines) == 30
+    assert "ALLOWED" not in ran.stdout, ran.stdout
+    assert "clone3 ENOSYS" in ran.lines, "glibc needs ENOSYS to fall back; EPERM breaks threads"
+
+
+async def test_a_daemon_does_not_outlive_its_job(attack: Attack) -> None:
+    ran = await attack("daemon", "left-behind-marker")
+    assert ran.lines == ["main exits"]
+    assert ran.outcome.exit_code == 0
+
+
+async def test_a_flood_is_cut_at_the_byte_and_killed(attack: Attack) -> None:
+    ran = await attack("flood")
+    assert ran.outcome.reason is Reason.LOG_LIMIT
+    assert len(ran.stdout) + len(ran.stderr) == MIB == ran.outcome.usage.log_bytes
+    assert ran.outcome.usage.wall_ms < 5000
+
+
+async def test_hostile_outputs_lead_nowhere(attack: Attack) -> None:
+    ran = await attack("links", patterns=("**",))
+    accepted = {a.path: a.size_bytes for a in ran.collected.accepted}
+    assert accepted.pop("fine.txt") == 4
+    assert accepted.pop("plots/a.png") == 3
+    assert accepted.pop("setuid") > 0
+    assert accepted.pop("sparse") == 0, "a file's size is bounded too, not only its blocks"
+    assert accepted == {}
+    for file in ran.spool.iterdir():
+        assert stat.S_IMODE(file.stat().st_mode) == 0o600, "no mode bit of a job survives"
+    refused = [line.split(" refused")[0] for line in ran.lines if "refused" in line]
+    assert {"hard link to the host", "fifo", "device"} <= set(refused), ran.stdout
+
+
+async def test_only_declared_outputs_are_taken(attack: Attack) -> None:
+    ran = await attack("links", patterns=("plots/*.png",))
+    assert [a.path for a in ran.collected.accepted] == ["plots/a.png"]
+
+
+async def test_ignored_signals_do_not_help(attack: Attack) -> None:
+    ran = await attack("stubborn", wall_ms=1000)
+    assert ran.outcome.reason is Reason.TIMEOUT
+    assert 1000 <= ran.outcome.usage.wall_ms < 2500
+    assert ran.lines == ["ignoring"]
+
+
+async def test_cpu_is_bounded(attack: Attack) -> None:
+    ran = await attack("burn", cpu_milli=500)
+    usage = ran.outcome.usage
+    assert usage.cpu_ms <= usage.wall_ms * 0.5 * 1.15 + 100
