@@ -29,7 +29,9 @@ BYTES: Final = "application/octet-stream"
 
 Who: TypeAlias = Annotated[Caller, Dependency(skip_validation=True)]
 Artifacts: TypeAlias = Annotated[ArtifactService, Dependency(skip_validation=True)]
-Hash: TypeAlias = Annotated[str, Parameter(pattern=SHA256_PATTERN, description="SHA-256 of the bytes, in hex.")]
+Hash: TypeAlias = Annotated[
+    str, Parameter(pattern=SHA256_PATTERN, max_length=64, description="SHA-256 of the bytes, in hex.")
+]
 RangeHeader: TypeAlias = Annotated[
     str | None, Parameter(header="Range", required=False, description="One range, such as `bytes=0-99`.")
 ]

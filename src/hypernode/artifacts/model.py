@@ -11,7 +11,7 @@ from msgspec import Meta
 from hypernode.kernel import limits
 from hypernode.kernel.canonical import SHA256_PATTERN
 
-Sha256 = Annotated[str, Meta(pattern=SHA256_PATTERN)]
+Sha256 = Annotated[str, Meta(pattern=SHA256_PATTERN, max_length=64)]  # "$" alone would take a final newline
 
 
 class UploadRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -9,7 +9,7 @@ import msgspec
 
 from hypernode.kernel.errors import RangeNotSatisfiable
 
-_SINGLE: Final = re.compile(r"^bytes=(\d{0,19})-(\d{0,19})$")
+_SINGLE: Final = re.compile(r"^bytes=(\d{0,19})-(\d{0,19})$", re.ASCII)
 
 
 class ByteRange(msgspec.Struct, frozen=True):
