@@ -6,7 +6,7 @@ import asyncio
 import hashlib
 import os
 import sys
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -107,11 +107,11 @@ def left_over(home: Path) -> Callable[[], list[str]]:
 @pytest.fixture
 def attack(
     sandbox: BubblewrapSandbox, interpreter: Interpreter, left_over: Callable[[], list[str]], tmp_path: Path
-) -> Iterator[Callable[..., object]]:
+) -> Callable[..., object]:
     """Run one of `jobs/` and release it, asserting that nothing of it is left."""
 
     async def run(name: str, *arguments: str, patterns: tuple[str, ...] = (), **changes: int) -> Ran:
-        task = job(interpreter, name, *arguments, **changes)
+        task = job(interpreter, name, *arguments, key="", **changes)
         streams: dict[int, list[bytes]] = {1: [], 2: []}
         await sandbox.prepare(task)
         try:
@@ -127,7 +127,7 @@ def attack(
         text = {stream: b"".join(parts).decode(errors="replace") for stream, parts in streams.items()}
         return Ran(outcome, text[1], text[2], collected, tmp_path / "spool")
 
-    yield run
+    return run
 
 
 def job(interpreter: Interpreter, name: str, *arguments: str, key: str = "", **changes: int) -> Task:

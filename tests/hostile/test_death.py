@@ -60,9 +60,11 @@ class Agent:
 
     def __init__(self, home: Path, interpreter: Interpreter, tmp_path: Path) -> None:
         here = Path(__file__).parent
-        (tmp_path / "conftest_for_agent.py").write_text((here / "conftest.py").read_text().replace(
-            'Path(__file__).parent / "jobs"', f"Path({str(here / 'jobs')!r})"
-        ))
+        (tmp_path / "conftest_for_agent.py").write_text(
+            (here / "conftest.py")
+            .read_text()
+            .replace('Path(__file__).parent / "jobs"', f"Path({str(here / 'jobs')!r})")
+        )
         store = interpreter.mounts[0].source.parent.parent if interpreter.mounts else tmp_path
         script = AGENT.format(tests=str(tmp_path), store=str(store), home=str(home))
         self.process = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True)

@@ -60,7 +60,9 @@ def prepare(store: Path) -> Interpreter:
     base = Path(sys.base_prefix).resolve()
     host_executable = base / "bin" / f"python{version}"
     if base == Path("/usr"):
-        executable, mounts, environment = str(host_executable), (), {}
+        executable = str(host_executable)
+        mounts: tuple[Mount, ...] = ()
+        environment: dict[str, str] = {}
     else:
         copied = _copy_once(base, version, store / "python" / tag)
         executable, mounts = f"{PLACE}/bin/python{version}", (Mount(copied, PLACE),)

@@ -1,8 +1,21 @@
 """Write 400 MiB everywhere a job might be able to write."""
 
+import contextlib
 import os
 
-for folder in ("/tmp", "/dev/shm", "/out", "/", "/home", "/dev", "/run", "/var/tmp", "/usr/local", "/opt", "/proc/acpi"):
+for folder in (
+    "/tmp",
+    "/dev/shm",
+    "/out",
+    "/",
+    "/home",
+    "/dev",
+    "/run",
+    "/var/tmp",
+    "/usr/local",
+    "/opt",
+    "/proc/acpi",
+):
     written = 0
     path = f"{folder}/fill"
     try:
@@ -13,7 +26,5 @@ for folder in ("/tmp", "/dev/shm", "/out", "/", "/home", "/dev", "/run", "/var/t
         print(folder, "UNBOUNDED", flush=True)
     except OSError as error:
         print(folder, written, error.strerror, flush=True)
-    try:
+    with contextlib.suppress(OSError):
         os.unlink(path)
-    except OSError:
-        pass

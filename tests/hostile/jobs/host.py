@@ -11,7 +11,13 @@ for path in (*usual.split(), *sys.argv[1:]):
         print("READ", path)
     except OSError as error:
         print("blocked", path, error.strerror)
-for path in ("/proc/sys/kernel/core_pattern", "/proc/sysrq-trigger", "/proc/sys/vm/overcommit_memory", "/etc/passwd", "/usr/bin/env"):
+for path in (
+    "/proc/sys/kernel/core_pattern",
+    "/proc/sysrq-trigger",
+    "/proc/sys/vm/overcommit_memory",
+    "/etc/passwd",
+    "/usr/bin/env",
+):
     try:
         os.close(os.open(path, os.O_WRONLY))
         print("WRITABLE", path)

@@ -1,4 +1,4 @@
-"""Ordinary work that a too strict sandbox would break: threads, processes, pools, sockets to itself, temporary files."""
+"""Ordinary work that too strict a sandbox breaks: threads, processes, pools, its own loopback, temporary files."""
 
 import multiprocessing
 import socket

@@ -6,6 +6,7 @@ import signal
 import socket
 import sys
 import time
+from collections.abc import Callable
 
 
 def nothing() -> None:
@@ -64,13 +65,17 @@ def time_() -> None:
 
 def disk(size: str) -> None:
     for folder, word in (("/out", "out-bounded"), ("/tmp", "tmp-bounded")):
+        # Several files: the bound on a single one is not the bound meant.
         try:
-            with open(f"{folder}/fill", "wb", buffering=0) as file:
-                for _ in range(int(size) >> 16):
-                    file.write(b"\1" * (1 << 16))
+            for number in range(8):
+                with open(f"{folder}/fill-{number}", "wb", buffering=0) as file:
+                    for _ in range(int(size) >> 19):
+                        file.write(b"\1" * (1 << 16))
         except OSError:
             print(word, flush=True)
-        os.unlink(f"{folder}/fill")
+        for number in range(8):
+            if os.path.exists(f"{folder}/fill-{number}"):
+                os.unlink(f"{folder}/fill-{number}")
 
 
 def files() -> None:
@@ -120,6 +125,6 @@ def host() -> None:
 
 
 if __name__ == "__main__":
-    attacks = {"time": time_}
+    attacks: dict[str, Callable[..., None]] = {"time": time_}
     attacks.update({f.__name__: f for f in (nothing, memory, processes, cpu, network, disk, files, log, calls, host)})
     attacks[sys.argv[1]](*sys.argv[2:])

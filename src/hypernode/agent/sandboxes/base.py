@@ -104,7 +104,7 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     exit_code: int | None
     """The program's own code, 128+n if signal n ended it (as shells say it), None if the sandbox ended it."""
     signal: int | None
-    """The signal that ended the program, read from `exit_code`; a program may also exit with 128+n of its own accord."""
+    """The signal that ended the program, read from `exit_code`; a program may exit with 128+n by itself, too."""
     usage: Usage
     disk_full: bool
     """/out had no free block or no free inode left at the end."""

@@ -120,26 +120,28 @@ class BubblewrapSandbox:
         client = self._client
         assert client is not None, "a prepared task has a launcher"
         log = _Log(self, task, on_output)
-        asked = asyncio.ensure_future(client.ask("run", {"key": task.key}))
-        draining = [asyncio.ensure_future(log.drain(stream, fd)) for stream, fd in prepared.readers.items()]
+        asked = asyncio.create_task(client.ask("run", {"key": task.key}))
+        draining = [asyncio.create_task(log.drain(stream, fd)) for stream, fd in prepared.readers.items()]
         prepared.readers.clear()  # `drain` owns and closes them
         try:
             await asyncio.sleep(0)  # the request goes out before anybody else's code runs
             if on_started is not None and inspect.isawaitable(waiting := on_started()):
                 await waiting
-            answer, _ = await asyncio.shield(asked)
-            await asyncio.gather(*draining)
+            await asyncio.wait([asked, *draining], return_when=asyncio.FIRST_EXCEPTION)
+            for finished in (asked, *draining):
+                if finished.done():
+                    finished.result()
         except SandboxError as error:
-            for reading in draining:
-                reading.cancel()
+            await self._finish_off(task.key, asked)
             return _infrastructure(str(error), log)
         except BaseException:
             await self._finish_off(task.key, asked)
-            for reading in draining:
-                reading.cancel()
             raise
         finally:
+            for reading in draining:
+                reading.cancel()
             await asyncio.gather(*draining, return_exceptions=True)
+        answer, _ = asked.result()
         return _outcome(answer, log)
 
     async def kill(self, key: str, reason: Reason) -> None:
@@ -230,10 +232,11 @@ class BubblewrapSandbox:
             "limits": {name: getattr(limits, name) for name in limits.__struct_fields__},
         }
 
-    async def _finish_off(self, key: str, asked: asyncio.Future[Any]) -> None:
+    async def _finish_off(self, key: str, asked: asyncio.Task[Any]) -> None:
         """Kill and wait, whatever else happens: a cancelled run must not leave its program running."""
         with contextlib.suppress(SandboxError):
-            await self.kill(key, Reason.CANCELLED)
+            if not asked.done():
+                await self.kill(key, Reason.CANCELLED)
             await asked
 
 
@@ -244,6 +247,7 @@ class _Log:
         self._sandbox = sandbox
         self._task = task
         self._on_output = on_output
+        self._cut = False
         self.bytes = 0
         self.errors = b""
         """The last of standard error: where bubblewrap says what it could not do."""
@@ -266,7 +270,8 @@ class _Log:
         self.bytes += len(kept)
         if stream == STDERR:
             self.errors = (self.errors + kept)[-DETAIL_BYTES:]
-        if len(data) > room:
+        if len(data) > room and not self._cut:
+            self._cut = True
             await self._sandbox.kill(self._task.key, Reason.LOG_LIMIT)
         if kept and inspect.isawaitable(waiting := self._on_output(stream, kept)):
             await waiting

@@ -6,6 +6,7 @@ started the node hold for its jobs too. The prefix comes from the node's home: t
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 from collections.abc import Iterable
@@ -282,10 +283,8 @@ def _kill_all(folders: Iterable[str]) -> bool:
         for process in _members(folder):
             empty = False
             if process > 0:  # 0 is a process outside our pid namespace: never signal our own process group
-                try:
+                with contextlib.suppress(ProcessLookupError):
                     os.kill(process, signal.SIGKILL)
-                except ProcessLookupError:
-                    pass
     return empty
 
 

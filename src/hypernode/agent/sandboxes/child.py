@@ -92,7 +92,7 @@ def _become(
         namespaces.die_with_parent(parent, signal.SIGKILL)
         step = "exec"
         os.execve(program, list(argv), {})
-    except BaseException as error:
+    except BaseException as error:  # noqa: BLE001 - this copy of the launcher must never return into its loop
         os.write(writer, f"{step}: {error}".encode()[:900])
     finally:
         os._exit(127)

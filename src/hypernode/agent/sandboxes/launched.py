@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import select
@@ -144,10 +145,8 @@ class Job:
             self._cpu_before_ms = self.group.use().cpu_ms
         self._started_at = time.monotonic()
         self.deadline = self._started_at + self.limits["wall_ms"] / 1000
-        try:
+        with contextlib.suppress(BrokenPipeError):  # it failed while being built; its exit is about to be read
             os.write(self._go_fd, b"1")
-        except BrokenPipeError:
-            pass  # it failed while being built; its exit is about to be read
         self._close("_go_fd")
 
     def kill(self, reason: str) -> None:
@@ -157,10 +156,8 @@ class Job:
             self.reason = self.reason or reason
         for descriptor in (self.pidfd, self.inner_pidfd):
             if descriptor >= 0:
-                try:
+                with contextlib.suppress(ProcessLookupError):
                     signal.pidfd_send_signal(descriptor, signal.SIGKILL)
-                except ProcessLookupError:
-                    pass
         if self.group is not None:
             self.group.kill()
 
@@ -175,10 +172,8 @@ class Job:
             self._status = (self._status + data)[-STATUS_BYTES:]
         if self._inner == 0 and (inner := self._said("child-pid")) is not None:
             self._inner = inner
-            try:
+            with contextlib.suppress(ProcessLookupError):
                 self.inner_pidfd = os.pidfd_open(inner)
-            except ProcessLookupError:
-                pass
         return bool(data)
 
     def reap(self) -> None:
@@ -197,10 +192,8 @@ class Job:
                 signal.pidfd_send_signal(self.inner_pidfd, signal.SIGKILL)
                 return False
             self._close("inner_pidfd")
-            try:
+            with contextlib.suppress(ChildProcessError):
                 os.waitpid(self._inner, os.WNOHANG)  # an orphan now, and the launcher adopts orphans
-            except ChildProcessError:
-                pass
         return self.group is None or self.group.kill()
 
     def result(self) -> dict[str, Any]:

@@ -10,6 +10,7 @@ believes the agent, which speaks through the inherited socket. When that socket 
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 import selectors
@@ -147,7 +148,7 @@ class Launcher:
             groups = cgroups.open_groups()
         except (cgroups.CgroupsUnavailable, OSError) as error:
             missing["cgroups"] = str(error)
-        places = self._private_place(missing) if root else ""
+        places = self._private_place(home, missing) if root else ""
         self._first_user = request["first_user"]
         self._host = Host(
             home=home,
@@ -161,6 +162,7 @@ class Launcher:
         )
         if not root:
             missing["user"] = "run the node as root, so that every job gets a host user of its own"
+            missing["disk"] = "run the node as root, so that outputs get a volume"
         namespaces.adopt_orphans()
         self._answer(
             request["id"],
@@ -173,11 +175,13 @@ class Launcher:
             },
         )
 
-    def _private_place(self, missing: dict[str, str]) -> str:
+    def _private_place(self, home: str, missing: dict[str, str]) -> str:
         """An empty tmpfs that only this process and its jobs see, over a folder that no job needs."""
         try:
             namespaces.private_mounts()
-            parent = next(folder for folder in PLACES_PARENTS if os.path.isdir(folder))
+            parent = next(
+                folder for folder in PLACES_PARENTS if os.path.isdir(folder) and not f"{home}/".startswith(f"{folder}/")
+            )
             namespaces.mount("hypernode", parent, "tmpfs", namespaces.MS_NOSUID | namespaces.MS_NODEV, "mode=755")
         except (OSError, StopIteration) as error:
             missing["mounts"] = f"allow the node to mount (CAP_SYS_ADMIN): {error}"
@@ -303,10 +307,8 @@ class Launcher:
         self._selector.register(what, selectors.EVENT_READ, handler)
 
     def _unwatch(self, what: int) -> None:
-        try:
+        with contextlib.suppress(KeyError, ValueError):
             self._selector.unregister(what)
-        except (KeyError, ValueError):
-            pass
 
     def _close(self) -> None:
         """Kill first, all at once, and only then tidy up: running on after the agent has gone is the worse thing."""

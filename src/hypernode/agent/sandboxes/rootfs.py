@@ -1,7 +1,9 @@
 """What a job sees of the host: the options that have bubblewrap build its world.
 
-Read-only system folders, an /etc of five files of our own, a fresh /proc with what concerns the host masked, a minimal
-/dev, and two places to write: /tmp (memory) and /out (its volume). Nothing else of the host, no environment, no network.
+Read-only system folders, an /etc of five files of our own, a fresh /proc with what concerns the host masked, a
+minimal /dev, and two places to write: /tmp (memory) and /out (its volume). Nothing else of the host, no network.
+
+One thing does show: /proc/self/mountinfo names the host folders behind the mounts. A home should have a dull name.
 """
 
 from __future__ import annotations
@@ -48,8 +50,8 @@ def options(task: Task, places: list[str], output: str | None) -> list[str]:
     """bubblewrap's options. `places[i]` is where `sources()[i]` is reachable for the job's host user."""
     made = ["--unshare-all", "--unshare-user", "--disable-userns", "--die-with-parent", "--new-session"]
     made += ["--uid", str(USER), "--gid", str(USER), "--cap-drop", "ALL", "--hostname", "job"]
-    made += _system(task) + ["--ro-bind", places[0], "/etc"]
-    made += ["--proc", "/proc"] + _masks() + ["--dev", "/dev"]
+    made += [*_system(task), "--ro-bind", places[0], "/etc"]
+    made += ["--proc", "/proc", *_masks(), "--dev", "/dev"]
     size = str(task.limits.tmp_bytes)
     made += ["--size", size, "--perms", "1777", "--tmpfs", "/tmp"]
     made += ["--size", size, "--perms", "1777", "--tmpfs", "/dev/shm", "--remount-ro", "/dev"]
