@@ -12,9 +12,10 @@ from uuid import UUID
 
 from litestar import Controller, Request, Response, delete, get, head, patch, post
 from litestar.datastructures import State
+from litestar.di import NamedDependency
 from litestar.exceptions import InternalServerException
 from litestar.openapi.datastructures import ResponseSpec
-from litestar.params import Dependency, Parameter
+from litestar.params import HeaderParameter, JSONBody, PathParameter, SkipValidation
 from litestar.response import Stream
 
 from hypernode.artifacts.model import LeaseScope, UploadRequest, UploadView
@@ -27,24 +28,25 @@ from hypernode.tenancy.model import Caller, LeaseCaller
 
 BYTES: Final = "application/octet-stream"
 
-Who: TypeAlias = Annotated[Caller, Dependency(skip_validation=True)]
-Artifacts: TypeAlias = Annotated[ArtifactService, Dependency(skip_validation=True)]
+Who: TypeAlias = NamedDependency[SkipValidation[Caller]]
+Artifacts: TypeAlias = NamedDependency[SkipValidation[ArtifactService]]
+UploadId: TypeAlias = Annotated[UUID, PathParameter(description="The `id` of the upload.")]
 Hash: TypeAlias = Annotated[
-    str, Parameter(pattern=SHA256_PATTERN, max_length=64, description="SHA-256 of the bytes, in hex.")
+    str, PathParameter(pattern=SHA256_PATTERN, max_length=64, description="SHA-256 of the bytes, in hex.")
 ]
 RangeHeader: TypeAlias = Annotated[
-    str | None, Parameter(header="Range", required=False, description="One range, such as `bytes=0-99`.")
+    str | None, HeaderParameter(name="Range", required=False, description="One range, such as `bytes=0-99`.")
 ]
 IfRange: TypeAlias = Annotated[
-    str | None, Parameter(header="If-Range", required=False, description="The ETag the range is meant for.")
+    str | None, HeaderParameter(name="If-Range", required=False, description="The ETag the range is meant for.")
 ]
 IfNoneMatch: TypeAlias = Annotated[
-    str | None, Parameter(header="If-None-Match", required=False, description="An ETag one has already.")
+    str | None, HeaderParameter(name="If-None-Match", required=False, description="An ETag one has already.")
 ]
 IdempotencyKey: TypeAlias = Annotated[
     str | None,
-    Parameter(
-        header="Idempotency-Key",
+    HeaderParameter(
+        name="Idempotency-Key",
         required=False,
         max_length=limits.IDEMPOTENCY_KEY_CHARS,
         description="Accepted and not needed: starting the same upload again gives the one that is open.",
@@ -52,8 +54,8 @@ IdempotencyKey: TypeAlias = Annotated[
 ]
 Offset: TypeAlias = Annotated[
     int,
-    Parameter(
-        header="Upload-Offset", ge=0, le=limits.ARTIFACT_BYTES, description="Where the body begins: the present offset."
+    HeaderParameter(
+        name="Upload-Offset", ge=0, le=limits.ARTIFACT_BYTES, description="Where the body begins: the present offset."
     ),
 ]
 
@@ -88,7 +90,7 @@ class UploadController(Controller):
         ),
     )
     async def start_upload(
-        self, data: UploadRequest, caller: Who, artifacts: Artifacts, idempotency_key: IdempotencyKey = None
+        self, data: JSONBody[UploadRequest], caller: Who, artifacts: Artifacts, idempotency_key: IdempotencyKey = None
     ) -> UploadView:
         """Announce an artifact."""
         writable_bytes = caller.writable_bytes if isinstance(caller, LeaseCaller) else 0
@@ -97,7 +99,7 @@ class UploadController(Controller):
         )
 
     @get("/{upload_id:uuid}", summary="Where an upload stands", responses=_problems(s404=_UPLOAD_GONE))
-    async def get_upload(self, upload_id: UUID, caller: Who, artifacts: Artifacts) -> UploadView:
+    async def get_upload(self, upload_id: UploadId, caller: Who, artifacts: Artifacts) -> UploadView:
         """Where an upload stands: ask after a broken connection, and go on from `offset`."""
         return await artifacts.upload_status(upload_id, caller.project_id, _lease(caller))
 
@@ -119,7 +121,7 @@ class UploadController(Controller):
     )
     async def append_upload(
         self,
-        upload_id: UUID,
+        upload_id: UploadId,
         offset: Offset,
         request: Request[Any, Any, State],
         caller: Who,
@@ -136,7 +138,7 @@ class UploadController(Controller):
         )
 
     @delete("/{upload_id:uuid}", summary="Give an upload up", responses=_problems(s404=_UPLOAD_GONE))
-    async def delete_upload(self, upload_id: UUID, caller: Who, artifacts: Artifacts) -> None:
+    async def delete_upload(self, upload_id: UploadId, caller: Who, artifacts: Artifacts) -> None:
         """Give an upload up. The artifact of a finished one stays."""
         await artifacts.delete_upload(upload_id, caller.project_id, _lease(caller))
 
