@@ -97,7 +97,9 @@ def test_what_is_not_a_plain_file_is_refused_without_touching_it(out: Path, spoo
     }
 
 
-@pytest.mark.parametrize("name", [b"\xff\xfe", b"a\nb", b"\x1b[2J", b"back\\slash", "right\u202eleft".encode(), b"\x7f"])
+@pytest.mark.parametrize(
+    "name", [b"\xff\xfe", b"a\nb", b"\x1b[2J", b"back\\slash", "right\u202eleft".encode(), b"\x7f"]
+)
 def test_names_that_could_confuse_are_refused(out: Path, spool: Path, name: bytes) -> None:
     Path(os.fsdecode(os.fsencode(out) + b"/" + name)).write_text("x")
     (out / "ünïcode name.txt").write_text("x")

@@ -163,7 +163,7 @@ class EnvironmentCache:
     def _existing(self, key: str) -> Environment | None:
         try:
             size = int((self._root / f"{key}.size").read_text())
-            os.utime(self._root / f"{key}.size")  # the time of use
+            _touch(self._root / f"{key}.size")
             os.stat(self._root / key)
         except (OSError, ValueError):
             return None
@@ -194,6 +194,7 @@ class EnvironmentCache:
                 self._install(part, content)
                 size = _seal(part)
                 (self._root / f"{key}.size").write_text(str(size))
+                _touch(self._root / f"{key}.size")
                 _remove(self._root / key)  # without its size it was being evicted
                 os.rename(part, self._root / key)
             finally:
@@ -210,7 +211,14 @@ class EnvironmentCache:
             lock.write_bytes(content)
             # uv reads the interpreter's layout by running it, while the environment is still empty.
             command = ["pip", "install", "--only-binary", ":all:", "--require-hashes", "--no-deps"]
-            command += ["--link-mode", "hardlink", "--no-compile-bytecode", *wheels, "--python", str(part / "bin/python")]
+            command += [
+                "--link-mode",
+                "hardlink",
+                "--no-compile-bytecode",
+                *wheels,
+                "--python",
+                str(part / "bin/python"),
+            ]
             _uv([*command, "-r", str(lock)])
             lock.unlink()
             self._compile(part)
@@ -288,7 +296,14 @@ def _uv(arguments: list[str]) -> None:
     import uv
 
     # These would change what is installed or where, or add output to parse; the operator's indexes stay.
-    dropped = ("VIRTUAL_ENV", "UV_COMPILE_BYTECODE", "UV_PROJECT_ENVIRONMENT", "UV_LINK_MODE", "UV_NO_BINARY", "UV_PYTHON")
+    dropped = (
+        "VIRTUAL_ENV",
+        "UV_COMPILE_BYTECODE",
+        "UV_PROJECT_ENVIRONMENT",
+        "UV_LINK_MODE",
+        "UV_NO_BINARY",
+        "UV_PYTHON",
+    )
     environment = {name: value for name, value in os.environ.items() if name not in dropped}
     environment["NO_COLOR"] = "1"
     try:
@@ -333,6 +348,12 @@ def _aim(part: Path, python: Interpreter) -> None:
     for line in (part / "pyvenv.cfg").read_text().splitlines():
         lines.append(f"home = {python.home}" if line.startswith("home ") else line)
     (part / "pyvenv.cfg").write_text("\n".join(lines) + "\n")
+
+
+def _touch(path: Path) -> None:
+    """Note the time of use, exactly: the file system's own stamps are too coarse to tell what came first."""
+    now = time.time_ns()
+    os.utime(path, ns=(now, now))
 
 
 def _seal(part: Path) -> int:
