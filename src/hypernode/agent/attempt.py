@@ -1,0 +1,182 @@
+"""One lease from its document to a signed result in the journal."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
+from pathlib import Path
+from typing import Final, Protocol
+
+import msgspec
+
+from hypernode.agent import plan
+from hypernode.agent.cache import ArtifactCache
+from hypernode.agent.environments import Environment, EnvironmentFailed
+from hypernode.agent.home import Home
+from hypernode.agent.journal import Finished, Journal
+from hypernode.agent.logs import LogFile
+from hypernode.agent.refusal import GiveBack
+from hypernode.agent.sandboxes.base import Outcome as SandboxOutcome
+from hypernode.agent.sandboxes.base import Reason, Sandbox
+from hypernode.jobs.model import JobDocument
+from hypernode.kernel import limits
+from hypernode.kernel.keys import KeyPair
+from hypernode.ledger.receipt import NODE_CONTEXT, Outcome, encode_body
+from hypernode.protocol.messages import Lease
+
+JOB_FAULTS: Final = {"environment.bad_lock", "environment.hash_mismatch", "environment.no_wheel"}
+"""What is wrong with a lock itself and so would be on every node. An index that lacks a version may be this node's."""
+
+
+class Environments(Protocol):
+    """Where the Python of a job comes from; `environments.EnvironmentCache` is the real one."""
+
+    def lease(self, lock: bytes | None) -> AbstractAsyncContextManager[Environment]:
+        """An environment that stays for as long as the block runs. Raises EnvironmentFailed."""
+
+
+class Tools(msgspec.Struct, frozen=True):
+    """What attempts need of the node."""
+
+    home: Home
+    key: KeyPair
+    sandbox: Sandbox
+    sandbox_name: str
+    environments: Environments
+    cache: ArtifactCache
+    journal: Journal
+
+
+class Attempt:
+    """The work on one lease. `run` once."""
+
+    def __init__(
+        self,
+        tools: Tools,
+        lease: Lease,
+        document: JobDocument,
+        *,
+        isolation: int,
+        on_started: Callable[[], None],
+        on_log: Callable[[int], None],
+    ) -> None:
+        """`on_started`: the job's process runs. `on_log`: its log file has this many bytes now."""
+        self._tools = tools
+        self._message = lease
+        self._document = document
+        self._isolation = isolation
+        self._on_started = on_started
+        self._started_at_ms = 0
+        self._broken: OSError | None = None
+        self.key = plan.lease_key(lease.lease)
+        self.log_path = log_path(tools.home, self.key)
+        self.spool = spool_path(tools.home, self.key)
+        self._log = LogFile(self.log_path, lambda: on_log(self._log.size_bytes))
+
+    async def run(self) -> Finished:
+        """Prepare, run, collect, sign, write down. The result is on disk on return.
+
+        Raises GiveBack for what is no result, and the errors `giving_back` knows. Cancelling it kills the task and
+        leaves nothing but files of the log and the spool.
+        """
+        try:
+            ended, verdict = await self._in_sandbox()
+            for note in verdict.notes:
+                self._log.note(note)
+            await self._log.close()
+        finally:
+            self._log.discard()
+        return await self._sign(ended, verdict)
+
+    async def kill(self) -> None:
+        """The client cancelled while it runs: `run` goes on to a result that says so."""
+        await self._tools.sandbox.kill(self.key, Reason.CANCELLED)
+
+    async def _in_sandbox(self) -> tuple[SandboxOutcome, plan.Verdict]:
+        sandbox = self._tools.sandbox
+        async with AsyncExitStack() as stack:
+            async with asyncio.timeout(limits.PREPARE_MS / 1000):
+                environment, inputs = await self._fetch(stack)
+                task = plan.task(self._message.lease, self._document, inputs, environment)
+                stack.push_async_callback(sandbox.release, task.key)
+                await sandbox.prepare(task)
+            ended = await sandbox.run(task, self._output, self._started)
+            if self._broken is not None:
+                raise self._broken
+            collected = None
+            if task.outputs and ended.reason not in (Reason.CANCELLED, Reason.INFRASTRUCTURE):
+                collected = await sandbox.outputs(
+                    task.key, self._document.outputs, self.spool, plan.collect_limits(self._document)
+                )
+            return ended, plan.judge(self._document, ended, collected)
+
+    async def _fetch(self, stack: AsyncExitStack) -> tuple[Environment, dict[str, Path]]:
+        """Inputs and environment, held until the stack unwinds."""
+        document, lock = self._document, None
+        requirements = document.runtime.requirements
+        if requirements is not None and requirements.size_bytes > limits.LOCK_BYTES:
+            raise GiveBack("environment.bad_lock", f"a lock has at most {limits.LOCK_BYTES} bytes", job_fault=True)
+        inputs = await stack.enter_async_context(self._tools.cache.hold(list(document.artifacts), self._message.lease))
+        if requirements is not None:
+            lock = await asyncio.to_thread(inputs[requirements.sha256].read_bytes)
+        try:
+            environment = await stack.enter_async_context(self._tools.environments.lease(lock))
+        except EnvironmentFailed as error:
+            raise GiveBack(error.code, str(error), job_fault=error.code in JOB_FAULTS) from error
+        return environment, inputs
+
+    def _output(self, stream: int, data: bytes) -> Awaitable[None] | None:
+        """Keep what the job wrote. If the node's disk fails, the job is ended, not left to fill its pipe."""
+        if self._broken is None:
+            try:
+                self._log.write(stream, data)
+            except OSError as error:
+                self._broken = error
+                return self._tools.sandbox.kill(self.key, Reason.INFRASTRUCTURE)
+        return None
+
+    def _started(self) -> None:
+        self._started_at_ms = _now_ms()
+        self._on_started()
+
+    async def _sign(self, ended: SandboxOutcome, verdict: plan.Verdict) -> Finished:
+        body = self._body(ended, verdict)
+        if len(body) > limits.RECEIPT_BYTES:
+            # Nobody could read the receipt: very many outputs with very long names.
+            body = self._body(ended, plan.Verdict(Outcome.OUTPUT_LIMIT, verdict.exit_code, verdict.signal, ()))
+        finished = Finished(self._message.lease, body, self._tools.key.sign(NODE_CONTEXT, body))
+        await self._tools.journal.finish(finished)
+        return finished
+
+    def _body(self, ended: SandboxOutcome, verdict: plan.Verdict) -> bytes:
+        return encode_body(
+            plan.receipt_body(
+                self._message.lease,
+                self._message.document,
+                verdict,
+                ended,
+                node=self._tools.key.public,
+                started_at_ms=self._started_at_ms,
+                ended_at_ms=_now_ms(),
+                log_bytes=self._log.size_bytes,
+                log_root=self._log.root,
+                sandbox=self._tools.sandbox_name,
+                isolation=self._isolation,
+            )
+        )
+
+
+def log_path(home: Home, key: str) -> Path:
+    """The attempt's log file."""
+    return home.logs / f"{key}.log"
+
+
+def spool_path(home: Home, key: str) -> Path:
+    """The folder of the attempt's collected outputs."""
+    return home.spool / key
+
+
+def _now_ms() -> int:
+    return time.time_ns() // 1_000_000

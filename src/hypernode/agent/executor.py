@@ -1,0 +1,323 @@
+"""All leases of the node: takes them, ends them, delivers their results until each is acknowledged."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import shutil
+import time
+from collections.abc import Coroutine
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from hypernode.agent import uploads
+from hypernode.agent.attempt import Attempt, Tools, log_path, spool_path
+from hypernode.agent.journal import Finished
+from hypernode.agent.leases import Held, Leases, Phase
+from hypernode.agent.logs import LogSender
+from hypernode.agent.outbox import Outbox
+from hypernode.agent.plan import lease_key
+from hypernode.agent.refusal import BAD_DOCUMENT, BUSY, CANCELLED, RESTARTED, STOPPING, GiveBack, giving_back
+from hypernode.agent.remote import Remote
+from hypernode.agent.sandboxes.base import SandboxError
+from hypernode.agent.status import LeaseView
+from hypernode.jobs.model import JobDocument, decode_canonical
+from hypernode.kernel.errors import Malformed
+from hypernode.ledger.receipt import ReceiptBody, decode_body
+from hypernode.protocol.messages import Lease, LeaseRef, LogAck, NodeMessage, Refuse, Report, ReportAck
+
+log = logging.getLogger(__name__)
+
+DELIVER_S: Final = 7 * 24 * 3600.0
+"""How long one output is tried to be delivered; a coordinator drops the lease long before."""
+
+
+class _Work:
+    """One lease being worked on."""
+
+    __slots__ = ("attempt", "ending", "held", "name", "sender", "since", "task")
+
+    def __init__(self, held: Held, sender: LogSender) -> None:
+        self.held = held
+        self.sender = sender
+        self.name = ""
+        self.since = time.monotonic()
+        self.attempt: Attempt | None = None
+        self.task: asyncio.Task[None] | None = None
+        self.ending: GiveBack | None = None
+        """Why its task was cancelled."""
+
+
+class Executor:
+    """Runs leases as tasks of `group`: an error that no lease may cause ends the group, and with it the agent."""
+
+    def __init__(
+        self, tools: Tools, leases: Leases, outbox: Outbox, remote: Remote, group: asyncio.TaskGroup, isolation: int
+    ) -> None:
+        self._tools = tools
+        self._leases = leases
+        self._outbox = outbox
+        self._remote = remote
+        self._group = group
+        self._works: dict[LeaseRef, _Work] = {}
+        self._online = False
+        self.isolation = isolation
+        self.draining = False
+        self.changed = asyncio.Event()
+        """Set whenever a lease went away or changed its phase; whoever waits clears it."""
+
+    # ── the connection's side ───────────────────────────────────────────────────────────────────────────────────────
+
+    def connected(self, drop: tuple[LeaseRef, ...]) -> None:
+        """A connection is up: say again what nobody may have heard."""
+        self._online = True
+        for lease in drop:
+            self.drop(lease, "dropped at connect")
+        self._outbox.clear()
+        self._outbox.put_all(self._leases.resume())
+        for work in self._works.values():
+            work.sender.reconnected()
+            self._pump(work)
+
+    def disconnected(self) -> None:
+        """Nothing that is said now would arrive."""
+        self._online = False
+        self._outbox.clear()
+        self.changed.set()
+
+    def sent(self, frame: list[NodeMessage]) -> None:
+        """Once a refusal is on its way, nothing more is owed for its lease."""
+        for message in frame:
+            if isinstance(message, Refuse):
+                held = self._leases.get(message.lease)
+                if held is not None and held.phase is Phase.REFUSED:
+                    self._forget(message.lease, failed=1)
+
+    def take(self, message: Lease) -> None:
+        """A lease arrived."""
+        lease = message.lease
+        if self._leases.get(lease) is not None:
+            return  # said twice
+        why = self._why_not(message)
+        if isinstance(why, GiveBack):
+            log.info("lease %s refused: %s", lease_key(lease), why)
+            self._outbox.put(Refuse(lease, why.code, why.detail, why.job_fault))
+            return
+        document = why
+        held = self._leases.take(lease, document.resources)
+        self._tools.journal.take(lease)
+        work = self._works[lease] = _Work(held, LogSender(lease, log_path(self._tools.home, lease_key(lease))))
+        work.name = document.name
+        work.attempt = Attempt(
+            self._tools,
+            message,
+            document,
+            isolation=self.isolation,
+            on_started=lambda: self._started(work),
+            on_log=lambda size_bytes: self._grown(work, size_bytes),
+        )
+        work.task = self._group.create_task(self._to_its_end(work, self._run(work, work.attempt)))
+
+    def cancel(self, lease: LeaseRef) -> None:
+        """The client cancelled. What has ended already is delivered as it ended."""
+        work = self._works.get(lease)
+        if work is None or work.attempt is None:
+            return
+        if work.held.phase is Phase.PREPARING:
+            self._end(work, GiveBack(CANCELLED, "cancelled before it started"))
+        elif work.held.phase is Phase.RUNNING:
+            self._group.create_task(self._kill(work, work.attempt))
+
+    def drop(self, lease: LeaseRef, code: str) -> None:
+        """The lease is gone: end it and forget it."""
+        if self._leases.get(lease) is None:
+            return
+        log.info("lease %s dropped: %s", lease_key(lease), code)
+        self._forget(lease, failed=1)
+
+    def log_ack(self, message: LogAck) -> None:
+        """The coordinator has log bytes."""
+        work = self._works.get(message.lease)
+        if work is not None:
+            work.sender.acknowledge(message.offset)
+            self._pump(work)
+
+    def report_ack(self, message: ReportAck) -> None:
+        """A result is settled, or refused for good."""
+        if self._leases.get(message.lease) is None:
+            return
+        if message.code:
+            log.warning("result of %s refused: %s", lease_key(message.lease), message.code)
+            self._forget(message.lease, failed=1)
+        else:
+            log.info("result of %s accepted, earned %d µHYPER", lease_key(message.lease), message.earned)
+            self._forget(message.lease, done=1, earned=message.earned)
+
+    # ── the agent's side ────────────────────────────────────────────────────────────────────────────────────────────
+
+    def recover(self, interrupted: tuple[LeaseRef, ...], finished: tuple[Finished, ...]) -> None:
+        """Go on where an earlier agent of this home ended; remove the files of what is lost."""
+        home = self._tools.home
+        kept = {lease_key(result.lease) for result in finished}
+        for path in home.logs.iterdir():
+            if path.name.removesuffix(".log") not in kept:
+                path.unlink()
+        for path in home.spool.iterdir():
+            if path.name not in kept:
+                shutil.rmtree(path)
+        for lease in interrupted:
+            held = self._leases.recover(lease)
+            self._leases.refused(held, RESTARTED, "the node restarted while it ran")
+        for result in finished:
+            try:
+                body = decode_body(result.body)
+            except Malformed:
+                log.error("the journal's result of %s is damaged and lost", lease_key(result.lease))
+                self._leases.refused(self._leases.recover(result.lease), RESTARTED, "the result was damaged")
+                continue
+            sender = LogSender(result.lease, log_path(home, lease_key(result.lease)), body.run.log_bytes)
+            work = self._works[result.lease] = _Work(self._leases.recover(result.lease), sender)
+            work.task = self._group.create_task(self._to_its_end(work, self._deliver(work, result, body)))
+        if interrupted or finished:
+            log.info("recovered: %d interrupted, %d results to deliver", len(interrupted), len(finished))
+
+    def hand_back(self) -> None:
+        """Stop what is prepared or runs, and give it back. Results that are being delivered stay in the journal."""
+        for work in list(self._works.values()):
+            if work.held.phase in (Phase.PREPARING, Phase.RUNNING):
+                self._end(work, GiveBack(STOPPING, "the node's owner stopped it"))
+
+    @property
+    def quiet(self) -> bool:
+        """Whether nothing runs and no refusal waits to be sent."""
+        return all(held.phase in (Phase.DELIVERING, Phase.REPORTED) for held in self._leases)
+
+    def views(self) -> list[LeaseView]:
+        """Every lease."""
+        now = time.monotonic()
+        views = []
+        for held in self._leases:
+            work = self._works.get(held.lease)
+            job_id = lease_key(held.lease)[:36]
+            seconds = round(now - work.since, 1) if work else 0.0
+            views.append(
+                LeaseView(
+                    job_id, held.lease.task, held.lease.epoch, work.name if work else "", held.phase.value, seconds
+                )
+            )
+        return views
+
+    # ── one lease ───────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def _why_not(self, message: Lease) -> JobDocument | GiveBack:
+        """The document of a lease that can be taken, or why not."""
+        if self.draining:
+            return GiveBack(STOPPING, "the node is stopping")
+        try:
+            document = decode_canonical(message.document)
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            return GiveBack(BAD_DOCUMENT, f"this node cannot read the job document: {error}")
+        if document.isolation > self.isolation:
+            return GiveBack("node.isolation", f"level {document.isolation} wanted, {self.isolation} proved")
+        why = self._leases.why_not(document.resources)
+        return GiveBack(BUSY, why) if why is not None else document
+
+    async def _run(self, work: _Work, attempt: Attempt) -> None:
+        finished = await attempt.run()
+        self._leases.finished(work.held)
+        self.changed.set()
+        await self._deliver(work, finished, decode_body(finished.body))
+
+    async def _to_its_end(self, work: _Work, running: Coroutine[None, None, None]) -> None:
+        """Await the work on a lease and turn how it failed into a refusal."""
+        try:
+            with giving_back():
+                await running
+        except GiveBack as error:
+            self._refuse(work, error)
+        except asyncio.CancelledError:
+            if work.ending is None:
+                raise
+            self._refuse(work, work.ending)
+        finally:
+            if self._works.get(work.held.lease) is not work:  # forgotten while its task was ending
+                await self._remove_files(work.held.lease)
+
+    async def _deliver(self, work: _Work, finished: Finished, body: ReceiptBody) -> None:
+        """Outputs, then what is missing of the log, then the report."""
+        lease = finished.lease
+        work.sender.grown(body.run.log_bytes)
+        self._pump(work)
+        sent = set()
+        for output in body.work.outputs:
+            if output.sha256 not in sent:
+                sent.add(output.sha256)
+                spool = spool_path(self._tools.home, lease_key(lease))
+                await uploads.upload(self._remote, lease, output, spool, for_s=DELIVER_S)
+        await work.sender.complete.wait()
+        report = self._leases.delivered(work.held, Report(lease, finished.body, finished.signature))
+        if self._online:
+            self._outbox.put(report)
+        self.changed.set()
+
+    async def _kill(self, work: _Work, attempt: Attempt) -> None:
+        try:
+            await attempt.kill()
+        except SandboxError as error:
+            self._end(work, GiveBack(error.code, str(error)))
+
+    def _started(self, work: _Work) -> None:
+        running = self._leases.started(work.held)
+        self._tools.journal.running(work.held.lease)
+        if self._online:
+            self._outbox.put(running)
+
+    def _grown(self, work: _Work, size_bytes: int) -> None:
+        work.sender.grown(size_bytes)
+        self._pump(work)
+
+    def _pump(self, work: _Work) -> None:
+        if not self._online or work.held.phase is Phase.REFUSED:
+            return
+        try:
+            self._outbox.put_all(work.sender.next_messages())
+        except OSError as error:
+            self._end(work, GiveBack("node.io_error", f"the log cannot be read: {error}"))
+
+    def _end(self, work: _Work, ending: GiveBack) -> None:
+        if work.ending is None and work.task is not None:
+            work.ending = ending
+            work.task.cancel()
+
+    def _refuse(self, work: _Work, why: GiveBack) -> None:
+        lease = work.held.lease
+        if self._works.get(lease) is not work or work.held.phase is Phase.REFUSED:
+            return  # dropped meanwhile
+        log.info("lease %s given back: %s", lease_key(lease), why)
+        refuse = self._leases.refused(work.held, why.code, why.detail, why.job_fault)
+        if self._online:
+            self._outbox.put(refuse)
+        self.changed.set()
+
+    def _forget(self, lease: LeaseRef, *, done: int = 0, failed: int = 0, earned: int = 0) -> None:
+        self._leases.forget(lease)
+        self._tools.journal.forget(lease, done=done, failed=failed, earned=earned)
+        work = self._works.pop(lease, None)
+        if work is not None and work.task is not None and not work.task.done():
+            self._end(work, GiveBack("dropped", ""))  # its end removes its files
+        elif work is not None and (work.sender.size_bytes or spool_path(self._tools.home, lease_key(lease)).exists()):
+            self._group.create_task(self._remove_files(lease))
+        self.changed.set()
+
+    async def _remove_files(self, lease: LeaseRef) -> None:
+        key = lease_key(lease)
+        log_path(self._tools.home, key).unlink(missing_ok=True)
+        spool = spool_path(self._tools.home, key)
+        if spool.exists():
+            await asyncio.to_thread(_remove_folder, spool)
+
+
+def _remove_folder(path: Path) -> None:
+    shutil.rmtree(path)
