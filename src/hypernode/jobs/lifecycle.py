@@ -112,7 +112,8 @@ def succeeded(outcome: Outcome, exit_code: int | None) -> bool:
 
 def backoff_ms(failures: int) -> int:
     """Delay before the next attempt: doubling from BACKOFF_MS to BACKOFF_MAX_MS."""
-    return min(limits.BACKOFF_MAX_MS, limits.BACKOFF_MS * 2 ** min(failures, 16))
+    doublings: int = 2 ** min(failures, 16)
+    return min(limits.BACKOFF_MAX_MS, limits.BACKOFF_MS * doublings)
 
 
 def job_state(size: int, started: bool, succeeded: int, failed: int, cancelled: int, expired: int) -> JobState:

@@ -86,7 +86,6 @@ class AttemptView(msgspec.Struct, frozen=True, kw_only=True):
     """Code of why it ended, empty while it lives."""
     detail: str
     price: int
-    log_bytes: int
 
 
 class TaskView(msgspec.Struct, frozen=True, kw_only=True):
@@ -172,16 +171,3 @@ class LogEnd(msgspec.Struct, frozen=True, kw_only=True):
 
     task: int
     state: TaskState
-
-
-class EventView(msgspec.Struct, frozen=True, kw_only=True):
-    """Data of an event on `/events`: a transition with its cause."""
-
-    id: str
-    at: str
-    kind: str
-    job_id: str | None
-    task: int | None
-    epoch: int | None
-    node: str | None
-    data: dict[str, Any]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import enum
 from typing import Annotated, Final
+from uuid import UUID
 
 import msgspec
 from msgspec import Meta
@@ -40,6 +41,18 @@ class Cause(enum.StrEnum):
     FEE_INCENTIVE = "fee_incentive"
     FEE_STAKERS = "fee_stakers"
     REFUND = "refund"
+
+
+class Transfer(msgspec.Struct, frozen=True):
+    """Money from one account to another. Both sides are one row, so a transfer cannot fail to balance."""
+
+    debit: int
+    credit: int
+    amount: int
+    cause: Cause
+    job_id: UUID | None = None
+    task: int | None = None
+    epoch: int | None = None
 
 
 def worst_price(ask: Ask, timeout_s: int) -> int:

@@ -201,7 +201,8 @@ def _decode(decoder: msgspec.msgpack.Decoder, frame: bytes) -> list:  # type: ig
     if len(frame) > limits.FRAME_BYTES:
         raise TooLarge(f"a frame of {len(frame)} bytes is larger than {limits.FRAME_BYTES}")
     try:
-        return decoder.decode(frame)
+        messages: list = decoder.decode(frame)  # type: ignore[type-arg]
+        return messages
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise Malformed(f"not a frame of this protocol: {error}") from error
 

@@ -1,0 +1,49 @@
+"""Wake-ups within one process. They are hints: whoever waits also looks for itself at least once a second."""
+
+from __future__ import annotations
+
+import asyncio
+
+
+class Hint:
+    """Something happened that several may be waiting for."""
+
+    def __init__(self) -> None:
+        self._waiting: set[asyncio.Future[None]] = set()
+        self._happened = 0
+
+    @property
+    def count(self) -> int:
+        """How often it happened; take it before looking at the state, and pass it to `wait`."""
+        return self._happened
+
+    def give(self) -> None:
+        """Wake everyone who waits."""
+        self._happened += 1
+        for future in self._waiting:
+            if not future.done():
+                future.set_result(None)
+        self._waiting.clear()
+
+    async def wait(self, seen: int, timeout_s: float) -> None:
+        """Return when it happened after `seen` was taken, or after `timeout_s`."""
+        if self._happened != seen:
+            return
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting.add(future)
+        try:
+            await asyncio.wait_for(future, timeout_s)
+        except TimeoutError:
+            pass
+        finally:
+            self._waiting.discard(future)
+
+
+class Hints:
+    """The hints rooms give each other."""
+
+    def __init__(self) -> None:
+        self.ready = Hint()
+        """There may be work to lease, or a node with room for it."""
+        self.events = Hint()
+        """There are new events."""

@@ -1,0 +1,80 @@
+"""The feed of events: read from the database from any position on, woken by hints, with nothing skipped."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from typing import Any, Final
+from uuid import UUID
+
+import msgspec
+
+from hypernode.db.pool import Connection, Pool
+from hypernode.events.hints import Hints
+from hypernode.events.model import Event, EventView
+from hypernode.events.store import insert_events, queries
+from hypernode.kernel import limits
+from hypernode.kernel.errors import InvalidInput
+from hypernode.kernel.times import rfc3339
+
+_PAGE: Final = 500
+_PACE_S: Final = 0.02
+"""Least time between two looks of one reader, so that a busy network does not mean a query an event."""
+
+
+async def record(connection: Connection, events: Sequence[Event]) -> None:
+    """Write events in the transaction of what they tell about."""
+    await insert_events(connection, events)
+
+
+class Feed:
+    """Events of a project, in the order they were committed."""
+
+    def __init__(self, pool: Pool, hints: Hints) -> None:
+        self._pool = pool
+        self._hints = hints
+
+    async def history(self, project_id: UUID, job_id: UUID, limit: int = 2_000) -> list[EventView]:
+        """What happened to a job, oldest first."""
+        rows = await self._pool.fetch(queries.events_of_job, job_id, project_id, limit)
+        return [_event(row) for row in rows]
+
+    async def position(self) -> str:
+        """The position of now."""
+        return f"{await self._pool.fetchval(queries.event_horizon)}.-1"
+
+    async def follow(self, project_id: UUID, job_id: UUID | None, after: str | None) -> AsyncIterator[EventView | None]:
+        """Events after a position (of now on, if None), for as long as the caller listens. None is given about once a
+        second when nothing happens. Raises InvalidInput for a position this service did not give."""
+        xid, seq = _parse(after or await self.position())
+        while True:
+            seen = self._hints.events.count
+            rows = await self._pool.fetch(queries.events_since, project_id, xid, seq, job_id, _PAGE)
+            for row in rows:
+                yield _event(row)
+            if rows:
+                xid, seq = rows[-1]["xid"], rows[-1]["seq"]
+            if len(rows) < _PAGE:
+                await asyncio.sleep(_PACE_S)
+                await self._hints.events.wait(seen, limits.POLL_S)
+                yield None
+
+
+def _parse(position: str) -> tuple[str, int]:
+    xid, _, seq = position.partition(".")
+    if not (xid.isdecimal() and len(xid) < 20 and (seq == "-1" or (seq.isdecimal() and len(seq) < 19))):
+        raise InvalidInput("Last-Event-ID is not one this service gave")
+    return xid, int(seq)
+
+
+def _event(row: Any) -> EventView:
+    return EventView(
+        id=f"{row['xid']}.{row['seq']}",
+        at=rfc3339(row["at"]),
+        kind=row["kind"],
+        job_id=str(row["job_id"]) if row["job_id"] else None,
+        task=row["task"],
+        epoch=row["epoch"],
+        node=row["node"],
+        data=msgspec.json.decode(row["data"]) if row["data"] else {},
+    )

@@ -1,0 +1,171 @@
+"""Leasing: assignments decided on a snapshot become attempts in the database, or come to nothing if it has moved on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Final
+from uuid import UUID
+
+import msgspec
+
+from hypernode.db.batch import Batcher
+from hypernode.db.pool import Connection, Pool, run_transaction
+from hypernode.events.hints import Hints
+from hypernode.events.model import Event
+from hypernode.events.service import record
+from hypernode.jobs import store
+from hypernode.jobs.endings import Ref
+from hypernode.jobs.lifecycle import JobState
+from hypernode.jobs.service.documents import Documents, KnownJob
+from hypernode.jobs.store import Lease, queries
+from hypernode.kernel import limits
+from hypernode.market.model import Assignment, Ready, demand_of
+from hypernode.nodes.model import Ask
+
+_FIND_READY: Final = queries.find_ready
+
+
+class Granted(msgspec.Struct, frozen=True):
+    """A lease that now exists, to be sent to its node."""
+
+    ref: Ref
+    node: str
+    job: KnownJob
+    remaining_cap: int
+    assignment: Assignment
+
+
+class Leases:
+    """Ready work and the leases made of it."""
+
+    def __init__(self, pool: Pool, documents: Documents, hints: Hints) -> None:
+        self._pool = pool
+        self._documents = documents
+        self._hints = hints
+        self._running: Batcher[tuple[Ref, str], bool] = Batcher(
+            self._mark_running, max_items=limits.FLUSH_ITEMS * 4, max_queue=limits.QUEUE_ITEMS, name="running"
+        )
+
+    async def ready(self, without_shapes: Sequence[int], limit: int) -> list[Ready]:
+        """Work that could be leased now, oldest first, leaving out some shapes."""
+        rows = await self._pool.fetch(_FIND_READY, list(without_shapes), limit)
+        jobs = await self._documents.find(self._pool, {row["job_id"] for row in rows})
+        return [
+            Ready(
+                queue_id=row["id"],
+                job_id=row["job_id"],
+                first=row["first"],
+                beyond=row["beyond"],
+                demand=demand_of(jobs[row["job_id"]].document, row["remaining_cap"]),
+                shape=row["shape"],
+            )
+            for row in rows
+        ]
+
+    async def next_ready_s(self) -> float | None:
+        """Seconds until work that waits for its time becomes ready, or None if there is none."""
+        wait_ms = await self._pool.fetchval(queries.next_ready_at)
+        return None if wait_ms is None else max(0.0, wait_ms / 1000)
+
+    async def lease(
+        self, assignments: Sequence[Assignment], asks: Mapping[str, Ask], sessions: Mapping[str, UUID]
+    ) -> list[Granted]:
+        """Make attempts of assignments. Those whose node is no longer alive, whose work was taken by somebody else or
+        whose job has been cancelled are left out."""
+
+        async def work(connection: Connection) -> list[Granted]:
+            return await self._lease(connection, assignments, asks, sessions)
+
+        granted = await run_transaction(self._pool, work)
+        self._hints.events.give()
+        return granted
+
+    async def _lease(
+        self,
+        connection: Connection,
+        assignments: Sequence[Assignment],
+        asks: Mapping[str, Ask],
+        sessions: Mapping[str, UUID],
+    ) -> list[Granted]:
+        tallies = await store.lock_jobs(connection, [a.ready.job_id for a in assignments])
+        nodes = sorted({a.node for a in assignments})
+        rows = await connection.fetch(queries.alive_nodes, nodes, [sessions[node] for node in nodes])
+        alive = {row["node"] for row in rows}
+        open_jobs = {job_id for job_id, t in tallies.items() if not t.cancel_requested and t.state in _OPEN}
+        # A range can only be taken from its front, so what is assigned of one must be left out as a whole if any is.
+        by_range: dict[int, list[Assignment]] = {}
+        for assignment in assignments:
+            by_range.setdefault(assignment.ready.queue_id, []).append(assignment)
+        wanted = {
+            queue_id: group
+            for queue_id, group in by_range.items()
+            if group[0].ready.job_id in open_jobs and all(a.node in alive for a in group)
+        }
+        taken = (
+            await store.take_ranges(connection, [(q, g[0].task, len(g)) for q, g in wanted.items()])
+            if wanted
+            else set()
+        )
+        chosen = [a for queue_id, group in wanted.items() if queue_id in taken for a in group]
+        if not chosen:
+            return []
+        jobs = await self._documents.find(connection, {a.ready.job_id for a in chosen})
+        epochs = await store.insert_attempts(
+            connection,
+            [
+                Lease(
+                    assignment=a,
+                    rate=asks[a.node].rate_per_second,
+                    fixed=asks[a.node].fixed,
+                    deadline_ms=limits.PREPARE_MS
+                    + jobs[a.ready.job_id].document.timeout_s * 1000
+                    + limits.REPORT_GRACE_MS,
+                )
+                for a in chosen
+            ],
+        )
+        await record(
+            connection,
+            [
+                Event(
+                    jobs[a.ready.job_id].project_id,
+                    "task.leased",
+                    a.ready.job_id,
+                    a.task,
+                    epochs[a.ready.job_id, a.task],
+                    a.node,
+                )
+                for a in chosen
+            ],
+        )
+        return [
+            Granted(
+                ref=Ref(a.ready.job_id, a.task, epochs[a.ready.job_id, a.task]),
+                node=a.node,
+                job=jobs[a.ready.job_id],
+                remaining_cap=a.ready.demand.remaining_cap,
+                assignment=a,
+            )
+            for a in chosen
+        ]
+
+    async def running(self, ref: Ref, node: str) -> bool:
+        """A node says that a task's process has started. False if the lease is not (any more) its."""
+        return await self._running.submit((ref, node))
+
+    async def _mark_running(self, items: list[tuple[Ref, str]]) -> list[bool | Exception]:
+        async def work(connection: Connection) -> dict[Ref, Event]:
+            marked = await store.mark_running(connection, items)
+            await record(connection, list(marked.values()))
+            return marked
+
+        marked = await run_transaction(self._pool, work, idempotent=True)
+        self._hints.events.give()
+        return [ref in marked for ref, _ in items]
+
+    async def close(self) -> None:
+        """Write what was taken in."""
+        await self._running.close()
+
+
+_OPEN: Final = (JobState.QUEUED, JobState.RUNNING)

@@ -1,0 +1,171 @@
+"""Submitting: a job becomes queued in the transaction that holds its cap in escrow, or is not taken at all."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+from uuid import UUID
+
+import asyncpg
+import msgspec
+
+from hypernode.artifacts.service import ArtifactService
+from hypernode.db.batch import Batcher
+from hypernode.db.pool import Connection, Pool, run_transaction
+from hypernode.events.hints import Hints
+from hypernode.events.model import Event
+from hypernode.events.service import record
+from hypernode.jobs import store
+from hypernode.jobs.model import JobDocument, encode
+from hypernode.jobs.service.documents import Documents, KnownJob
+from hypernode.kernel import limits
+from hypernode.kernel.canonical import ContentId, content_id
+from hypernode.kernel.errors import HypernodeError, InsufficientFunds, TooLarge
+from hypernode.kernel.ids import uuid7
+from hypernode.kernel.money import show
+from hypernode.ledger import service as ledger_service
+from hypernode.ledger.service import Ledger
+from hypernode.market.model import demand_of
+from hypernode.tenancy.model import Idempotency
+from hypernode.tenancy.service import find_answers, remember_answers
+
+_ISOLATE: Final = (asyncpg.IntegrityConstraintViolationError, asyncpg.DataError)
+
+
+class Submission(msgspec.Struct, frozen=True):
+    """One job on its way in."""
+
+    project_id: UUID
+    document: JobDocument
+    data: bytes
+    content_id: ContentId
+    idempotency: Idempotency | None
+
+    @property
+    def hold(self) -> int:
+        """What goes into escrow: the cap of every task."""
+        return self.document.cap * self.document.size
+
+
+def prepare(project_id: UUID, document: JobDocument, idempotency: Idempotency | None) -> Submission:
+    """A submission in canonical form. Raises TooLarge."""
+    data = encode(document)
+    if len(data) > limits.DOCUMENT_BYTES:
+        raise TooLarge(f"the job document has {len(data)} bytes where at most {limits.DOCUMENT_BYTES} are allowed")
+    return Submission(project_id, document, data, content_id(data), idempotency)
+
+
+class Submissions:
+    """Takes jobs. Concurrent submissions are written together."""
+
+    def __init__(
+        self, pool: Pool, ledger: Ledger, artifacts: ArtifactService, documents: Documents, hints: Hints
+    ) -> None:
+        self._pool = pool
+        self._ledger = ledger
+        self._artifacts = artifacts
+        self._documents = documents
+        self._hints = hints
+        self._batcher: Batcher[Submission, UUID] = Batcher(
+            self._flush,
+            max_items=limits.FLUSH_ITEMS * 4,
+            max_queue=limits.QUEUE_ITEMS,
+            isolate=_ISOLATE,
+            name="submissions",
+        )
+
+    async def submit(self, submission: Submission) -> UUID:
+        """Take one job and return its id; when this returns, the job is not lost any more.
+
+        With an idempotency key the same request gets the same job. Raises InvalidInput for artifacts the project does
+        not have, InsufficientFunds, IdempotencyMismatch, Overloaded.
+        """
+        if submission.document.artifacts:
+            await self._artifacts.require(submission.project_id, submission.document.artifacts)
+        return await self._batcher.submit(submission)
+
+    async def submit_many(self, submissions: Sequence[Submission]) -> list[UUID | HypernodeError]:
+        """Take several jobs, each for itself; what is refused says why in its place."""
+        refused: dict[int, HypernodeError] = {}
+        for index, submission in enumerate(submissions):
+            try:
+                if submission.document.artifacts:
+                    await self._artifacts.require(submission.project_id, submission.document.artifacts)
+            except HypernodeError as error:
+                refused[index] = error
+        taken = [submission for index, submission in enumerate(submissions) if index not in refused]
+        answers = iter(await self._batcher.submit_many(taken))
+        results: list[UUID | HypernodeError] = []
+        for index in range(len(submissions)):
+            answer = refused[index] if index in refused else next(answers)
+            if not isinstance(answer, UUID | HypernodeError):
+                raise answer
+            results.append(answer)
+        return results
+
+    async def close(self) -> None:
+        """Write what was taken in."""
+        await self._batcher.close()
+
+    async def _flush(self, items: list[Submission]) -> list[UUID | Exception]:
+        answers = await run_transaction(self._pool, lambda connection: self._write(connection, items))
+        self._hints.ready.give()
+        self._hints.events.give()
+        return answers
+
+    async def _write(self, connection: Connection, items: list[Submission]) -> list[UUID | Exception]:
+        earlier = await find_answers(connection, [(i.project_id, i.idempotency) for i in items if i.idempotency])
+        projects = {item.project_id for item in items}
+        await self._ledger.know(connection, projects)
+        available = await ledger_service.lock_available(connection, list(projects))
+        answers: list[UUID | Exception] = []
+        taken: list[tuple[UUID, Submission]] = []
+        for item in items:
+            try:
+                known = earlier.match(item.project_id, item.idempotency)
+                if known is not None:
+                    answers.append(known)
+                    continue
+                if available[item.project_id] < item.hold:
+                    raise InsufficientFunds(
+                        f"the job holds {show(item.hold)} (cap {show(item.document.cap)} × {item.document.size} tasks) "
+                        f"where {show(available[item.project_id])} are available"
+                    )
+            except HypernodeError as error:
+                answers.append(error)
+                continue
+            available[item.project_id] -= item.hold
+            job_id = uuid7()
+            earlier.add(item.project_id, item.idempotency, job_id)
+            taken.append((job_id, item))
+            answers.append(job_id)
+        if taken:
+            await self._insert(connection, taken)
+        return answers
+
+    async def _insert(self, connection: Connection, taken: list[tuple[UUID, Submission]]) -> None:
+        jobs = [
+            store.NewJob(
+                id=job_id,
+                project_id=item.project_id,
+                content_id=item.content_id,
+                name=item.document.name,
+                document=item.data,
+                labels=item.document.labels,
+                size=item.document.size,
+                cap=item.document.cap,
+                shape=demand_of(item.document, item.document.cap).shape,
+            )
+            for job_id, item in taken
+        ]
+        await store.insert_jobs(connection, jobs)
+        await record(connection, [Event(item.project_id, "job.submitted", job_id) for job_id, item in taken])
+        await ledger_service.post(
+            connection,
+            [move for job_id, item in taken for move in self._ledger.hold(item.project_id, job_id, item.hold)],
+        )
+        await remember_answers(
+            connection, [(i.project_id, i.idempotency, job_id) for job_id, i in taken if i.idempotency]
+        )
+        for job_id, item in taken:
+            self._documents.remember(job_id, KnownJob(item.project_id, item.data, item.document))

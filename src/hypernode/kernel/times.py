@@ -1,0 +1,15 @@
+"""Times as they are written to users."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+
+def rfc3339(moment: datetime) -> str:
+    """RFC 3339 in UTC with milliseconds: `2026-11-21T08:00:00.000Z`."""
+    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def rfc3339_or_none(moment: datetime | None) -> str | None:
+    """The same for a time that may not have come yet."""
+    return None if moment is None else rfc3339(moment)

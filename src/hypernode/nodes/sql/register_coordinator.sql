@@ -1,0 +1,1 @@
+insert into coordinator (id, key) values ($1, $2)

@@ -1,0 +1,1 @@
+select id, name from project where name = $1
