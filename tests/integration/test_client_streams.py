@@ -10,9 +10,10 @@ import pytest
 from hypernode.client.aio import AsyncClient
 from hypernode.client.errors import AnswerInvalid, ConnectionFailed, WaitTimeout
 from hypernode.client.sync import Client
+from hypernode.events.model import EventView
 from hypernode.jobs.lifecycle import TaskState
 from hypernode.jobs.logs import LogFrame, encode_frame
-from hypernode.jobs.views import EventView, LogEnd, LogEvent
+from hypernode.jobs.views import LogEnd, LogEvent
 from hypernode.kernel.errors import NotFound
 from integration.test_client_server import (  # noqa: F401  fixtures
     JOB_ID,

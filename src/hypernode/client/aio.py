@@ -18,8 +18,9 @@ from hypernode.client.outputs import FetchedOutput
 from hypernode.client.retry import Retry
 from hypernode.client.sources import Source, Uploadable
 from hypernode.client.transfers import Progress
+from hypernode.events.model import EventView
 from hypernode.jobs.model import ArtifactRef, JobDocument
-from hypernode.jobs.views import BatchItem, EventView, Explanation, JobView, LogEvent, QuoteView, TaskView
+from hypernode.jobs.views import BatchItem, Explanation, JobView, LogEvent, QuoteView, TaskView
 from hypernode.kernel import limits
 from hypernode.ledger.model import AccountView, StatementLine
 from hypernode.ledger.receipt import Receipt

@@ -18,8 +18,9 @@ from hypernode.client.effects import Answer, Emit, Open, Operation, Read, Reques
 from hypernode.client.errors import AnswerInvalid, ConnectionFailed, Interrupted, WaitTimeout
 from hypernode.client.retry import TRANSIENT, Retry, after_answer, after_interruption, backoff_s, retry_after_s
 from hypernode.client.sse import EventReader, ServerEvent
+from hypernode.events.model import EventView
 from hypernode.jobs.logs import FrameReader
-from hypernode.jobs.views import EventView, JobView, LogEnd, LogEvent
+from hypernode.jobs.views import JobView, LogEnd, LogEvent
 from hypernode.kernel.errors import JobEnded
 
 T = TypeVar("T")

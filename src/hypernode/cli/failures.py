@@ -1,0 +1,41 @@
+"""How an error looks to a person: what happened, its code, and what to do next. Nothing here is a traceback."""
+
+from __future__ import annotations
+
+import sys
+from typing import Final
+
+from hypernode.cli.common import clean
+from hypernode.kernel.errors import HypernodeError
+
+EXIT_ERROR: Final = 2
+EXIT_TIMEOUT: Final = 124
+
+HINTS: Final = {
+    "auth.required": "set HYPERNODE_API_KEY, or choose a context with 'hypernode use'",
+    "auth.forbidden": "this key's project may not do that; see 'hypernode whoami'",
+    "client.config": "'hypernode up' starts a network here and configures this client",
+    "client.unreachable": "check that the coordinator runs and the address is right (see 'hypernode contexts')",
+    "client.wait_timeout": "'hypernode job ID' shows where it is",
+    "job.ended": "'hypernode job ID' shows how it ended",
+    "ledger.insufficient_funds": "lower --cap or --timeout, or deposit more; 'hypernode wallet' shows what there is",
+    "market.cap_too_low": "'hypernode quote FILE' shows what the job needs; raise --cap or shorten --timeout",
+    "not_found": "check the id; it may belong to another project (see 'hypernode whoami')",
+    "requirements.unresolvable": "check names and versions; only packages with wheels can be used",
+    "server.overloaded": "try again in a moment",
+    "server.unavailable": "try again in a moment",
+    "server.answer_invalid": "compare 'hypernode --version' with the coordinator's ('hypernode network')",
+    "tls.untrusted": "ask the coordinator's admin for the fingerprint, and set HYPERNODE_CERTIFICATE=sha256:…",
+}
+
+
+def report(error: HypernodeError) -> int:
+    """Write an error to stderr and give the exit code that goes with it."""
+    lines = [f"error: {clean(str(error), keep_lines=True)} [{error.code}]"]
+    if error.retry_after_s:
+        lines.append(f"  the server asks to wait {error.retry_after_s} s")
+    hint = HINTS.get(error.code)
+    if hint is not None:
+        lines.append(f"  hint: {hint}")
+    print("\n".join(lines), file=sys.stderr)
+    return EXIT_TIMEOUT if error.code == "client.wait_timeout" else EXIT_ERROR

@@ -1,0 +1,170 @@
+"""Being with a job until it ends: its log to stdout and stderr, its phases as lines on stderr, its price, its exit."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import sys
+from collections.abc import Coroutine
+from typing import IO, Any, Final
+
+from hypernode.cli.common import money, say
+from hypernode.client.aio import AsyncClient
+from hypernode.events.model import EventView
+from hypernode.jobs.logs import STDERR
+from hypernode.jobs.views import JobView, LogEvent, TaskView
+from hypernode.kernel.errors import HypernodeError, JobEnded
+from hypernode.ledger.receipt import Outcome
+
+# How a job that did not exit by itself becomes an exit code, after the customs of shells and coreutils.
+EXIT_FAILED: Final = 1
+EXIT_EXPIRED: Final = 75
+EXIT_CODES: Final = {
+    Outcome.TIMEOUT: 124,
+    Outcome.OUT_OF_MEMORY: 137,
+    Outcome.CANCELLED: 130,
+    Outcome.LOG_LIMIT: 1,
+    Outcome.OUTPUT_LIMIT: 1,
+    Outcome.OUTPUT_MISSING: 1,
+}
+ARRAY_LOGS: Final = 64
+"""Arrays up to this size have their logs shown, task by task, once all have ended."""
+
+_PHASES: Final = {
+    "task.leased": "a node has it and prepares",
+    "task.running": "running",
+    "task.retried": "failed and is tried again",
+    "task.lost": "lost by its node",
+    "task.cancelled": "cancelled",
+    "task.expired": "given up",
+}
+
+
+def run_until_done(coroutine: Coroutine[Any, Any, int]) -> int:
+    """Run to an exit code. Ctrl-C raises KeyboardInterrupt after the coroutine has cleaned up; SIGTERM does the same
+    and gives 143."""
+    ended_by_signal = False
+
+    async def guarded() -> int:
+        nonlocal ended_by_signal
+        task = asyncio.current_task()
+        assert task is not None
+
+        def stop() -> None:
+            nonlocal ended_by_signal
+            ended_by_signal = True
+            task.cancel()
+
+        if sys.platform != "win32":
+            asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop)
+        return await coroutine
+
+    try:
+        return asyncio.run(guarded())
+    except asyncio.CancelledError:
+        if ended_by_signal:
+            return 128 + signal.SIGTERM
+        raise
+
+
+async def follow(client: AsyncClient, job: JobView, *, quiet: bool = False) -> JobView:
+    """Until the job has ended. Whoever stops waiting (Ctrl-C, SIGTERM, a closed pipe) cancels the job."""
+    try:
+        watching = [asyncio.create_task(_phases(client, job, quiet=quiet))]
+        if job.size == 1:
+            watching.append(asyncio.create_task(_stream(client, job.id)))
+        try:
+            await asyncio.gather(*watching)
+        finally:
+            for task in watching:
+                task.cancel()
+            await asyncio.gather(*watching, return_exceptions=True)
+        ended = await client.wait(job.id)
+        if 1 < job.size <= ARRAY_LOGS:
+            for index in range(job.size):
+                async for event in client.logs(job.id, index):
+                    write(event)
+        return ended
+    except (asyncio.CancelledError, BrokenPipeError):
+        await cancel(client, job.id)
+        raise
+
+
+async def cancel(client: AsyncClient, job_id: str) -> None:
+    """Cancel a job because the person left; says so, and says it when that did not work."""
+    say(f"cancelling job {job_id}")
+    try:
+        await client.cancel(job_id)
+    except JobEnded:
+        pass
+    except HypernodeError as error:
+        say(f"could not cancel it: {error}; try: hypernode cancel {job_id}")
+
+
+async def exit_code(client: AsyncClient, job: JobView) -> int:
+    """The job's own exit code; of an array the first that is not 0."""
+    if job.state == "succeeded":
+        return 0
+    async for task in client.tasks(job.id):
+        code = of_task(task)
+        if code:
+            return code
+    return EXIT_FAILED
+
+
+def of_task(task: TaskView) -> int:
+    """A task's end as the exit code of a process."""
+    if task.outcome is None:
+        return {"expired": EXIT_EXPIRED, "cancelled": 130, "succeeded": 0}.get(task.state, EXIT_FAILED)
+    if task.outcome is Outcome.EXITED:
+        return task.exit_code or 0
+    if task.outcome is Outcome.SIGNALLED:
+        return 128 + (task.signal or 0)
+    return EXIT_CODES[task.outcome]
+
+
+def verdict(job: JobView) -> str:
+    """How it ended and what it cost, in a line."""
+    tasks = "" if job.size == 1 else f" ({job.tasks.succeeded} of {job.size} tasks succeeded)"
+    return f"{job.state}{tasks}; price paid: {money(job.spent)}"
+
+
+def write(event: LogEvent) -> None:
+    """A piece of a log to where the job wrote it."""
+    raw: IO[bytes] = (sys.stderr if event.stream == STDERR else sys.stdout).buffer
+    raw.write(event.data)
+    raw.flush()
+
+
+async def _stream(client: AsyncClient, job_id: str) -> None:
+    epoch = 0
+    async for event in client.logs(job_id, follow=True):
+        if epoch and event.epoch != epoch:
+            say(f"-- attempt {event.epoch} starts from the beginning --")
+        epoch = event.epoch
+        write(event)
+
+
+async def _phases(client: AsyncClient, job: JobView, *, quiet: bool) -> None:
+    ended = 0
+    async for event in client.events(job.id):
+        if event.kind == "job.ended" or quiet:
+            continue
+        if event.kind in ("task.accepted", "task.cancelled", "task.expired"):
+            ended += 1
+        line = _line(event, job.size, ended)
+        if line:
+            say(line)
+
+
+def _line(event: EventView, size: int, ended: int) -> str:
+    node = f" (node {event.node[:8]}…)" if event.node else ""
+    if size == 1:
+        phase = _PHASES.get(event.kind)
+        return f"· {phase}{node}" if phase else ""
+    if event.kind in ("task.lost", "task.retried", "task.expired"):
+        return f"· task {event.task} {_PHASES[event.kind]}{node}"
+    # Of a large array about a hundred lines are enough to see it move.
+    if event.kind == "task.accepted" and (ended % max(1, size // 100) == 0 or ended == size):
+        return f"· {ended} of {size} tasks have ended{node}"
+    return ""
