@@ -120,7 +120,7 @@ class Agent:
                     await self._serve(config, key, self._sandbox, self._environments, broken)
             finally:
                 await self._sandbox.close()
-                self._state = AgentState.STOPPED
+                self._state, self._connected_to = AgentState.STOPPED, None
 
     def stop(self, now: bool = False) -> None:
         """Take nothing new, finish what runs within the drain bound (`now`: not even that), then end."""

@@ -37,6 +37,9 @@ EXIT_BUG: Final = 70
 """An unexpected error (EX_SOFTWARE of sysexits.h). A supervisor may start the agent again."""
 
 
+NOT_CONNECTED: Final = "node.not_connected"
+
+
 class Ready(msgspec.Struct, frozen=True, omit_defaults=True):
     """What a starting agent tells whoever waits for it, in one line of JSON. `code` is empty once it is connected."""
 
@@ -103,7 +106,7 @@ def start_detached(home: Home, *, drain_s: float, wait_s: float = READY_S) -> Re
         os.close(reader)
     process.returncode = process.returncode or 0  # it is meant to go on: no ResourceWarning about that
     if line is None:
-        return Ready(process.pid, code="node.not_connected", detail=f"not connected after {wait_s:.0f} s, still trying")
+        return Ready(process.pid, code=NOT_CONNECTED, detail=f"not connected after {wait_s:.0f} s, still trying")
     if not line:
         raise Unavailable(f"the agent ended at once; see {home.log_file}")
     return msgspec.json.decode(line, type=Ready)
