@@ -98,6 +98,8 @@ async def test_host_files_environment_and_processes_are_hidden(
     assert "AGENT_SECRET" not in ran.stdout
     assert next(line for line in ran.lines if line.startswith("processes")) == "processes [1, 2]"
     assert "others []" in ran.stdout, "a descriptor of the node reached the job"
+    # A job may write into its own init's memory, so that must be as bound as the job itself.
+    assert "init CapEff: 0000000000000000 NoNewPrivs: 1 Seccomp: 2" in ran.lines
     assert ran.lines[-1] == "identity (1000, 1000, 1000) (1000, 1000, 1000) [] job"
 
 

@@ -53,7 +53,10 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Mount(msgspec.Struct, frozen=True):
-    """A file or folder of the host that the task sees read-only at the absolute path `target`."""
+    """A file or folder of the host that the task sees read-only at the absolute path `target`.
+
+    What is in it must be readable to everybody; the folders above it need not be. No volume below it is shown.
+    """
 
     source: Path
     target: str
