@@ -1,5 +1,7 @@
-"""`make demo`: a network on this machine, the solubility job on it, the answer, the receipts, the ledger. Leaves nothing
-running and nothing behind."""
+"""`make demo`: a network on this machine, the solubility job on it, the answer, the receipts, the ledger.
+
+Leaves nothing running and nothing behind.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +13,6 @@ from contextlib import aclosing, nullcontext
 from pathlib import Path
 from typing import Any
 
-from merge import fit, merge
 from rich.console import Console
 from rich.live import Live
 from rich.table import Table
@@ -22,6 +23,7 @@ from hypernode.jobs.views import JobView
 from hypernode.kernel.errors import HypernodeError
 from hypernode.kernel.money import show
 from hypernode.ledger.receipt import verify
+from merge import fit, merge
 
 HERE = Path(__file__).resolve().parent
 DATA = HERE / "data" / "delaney-processed.csv"
@@ -96,7 +98,7 @@ async def watch(client: AsyncClient, job: JobView, names: dict[str, str]) -> Job
     board = Board(names)
     live = Live(board, console=console, refresh_per_second=4) if console.is_terminal else nullcontext()
     with live:
-        async with aclosing(client.events(job.id)) as events:  # type: ignore[type-var]
+        async with aclosing(client.events(job.id)) as events:
             async for event in events:
                 if event.task is None:
                     continue

@@ -151,4 +151,4 @@ def test_leaving_an_iterator_early_closes_its_connection(server: Server, client:
     server.script(Reply(headers=STREAM, pieces=[log(14, b"a"), 20.0]))
     stream = client.logs(JOB_ID, follow=True)
     assert next(stream).data == b"a"
-    stream.close()  # type: ignore[attr-defined]
+    stream.close()

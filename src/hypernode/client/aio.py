@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import uuid
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncGenerator, Iterable, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -109,7 +109,7 @@ class AsyncClient:
         name: str | None = None,
         labels: Mapping[str, str] | None = None,
         page_size: int | None = None,
-    ) -> AsyncIterator[JobView]:
+    ) -> AsyncGenerator[JobView, None]:
         """All jobs that match, newest first, page by page as they are reached."""
         return self._steps(pages(lambda at: calls.jobs(state, name, labels or {}, at, page_size), self._patience))
 
@@ -117,7 +117,9 @@ class AsyncClient:
         """Cancel a job. Raises JobEnded when it had ended before."""
         return await self._driver.run(operations.cancel(job_id, self._patience))
 
-    def tasks(self, job_id: str, *, state: str | None = None, page_size: int | None = None) -> AsyncIterator[TaskView]:
+    def tasks(
+        self, job_id: str, *, state: str | None = None, page_size: int | None = None
+    ) -> AsyncGenerator[TaskView, None]:
         """The tasks of a job with their attempts and outputs, by index."""
         return self._steps(pages(lambda at: calls.tasks(job_id, state, at, page_size), self._patience))
 
@@ -127,19 +129,19 @@ class AsyncClient:
 
     def logs(
         self, job_id: str, task: int = 0, *, follow: bool = False, epoch: int | None = None
-    ) -> AsyncIterator[LogEvent]:
+    ) -> AsyncGenerator[LogEvent, None]:
         """What a task wrote: the latest attempt's so far (or the attempt `epoch`); with `follow` all attempts', as it
         is written, until the task ends. `stream` is 1 for stdout and 2 for stderr."""
         if follow:
             return self._steps(operations.follow_log(job_id, task, self._patience))
         return self._steps(operations.read_log(job_id, task, epoch, self._patience))
 
-    def events(self, job_id: str | None = None, *, after: str = "") -> AsyncIterator[EventView]:
+    def events(self, job_id: str | None = None, *, after: str = "") -> AsyncGenerator[EventView, None]:
         """Transitions as they happen, or after the event id `after`: of a job until it has ended, or of everything
         without end."""
         return self._steps(operations.follow_events(job_id, after, self._patience))
 
-    def receipts(self, job_id: str) -> AsyncIterator[Receipt]:
+    def receipts(self, job_id: str) -> AsyncGenerator[Receipt, None]:
         """The receipts of a job, by task and epoch; `hypernode.ledger.receipt.verify` checks them offline."""
         return self._steps(pages(lambda at: calls.receipts(job_id, at, None), self._patience))
 
@@ -178,7 +180,7 @@ class AsyncClient:
 
     # nodes
 
-    def nodes(self, *, own: bool = False) -> AsyncIterator[NodeView]:
+    def nodes(self, *, own: bool = False) -> AsyncGenerator[NodeView, None]:
         """The nodes of the network, or only those that earn for this project."""
         return self._steps(pages(lambda at: calls.nodes(own, at, None), self._patience))
 
@@ -200,7 +202,7 @@ class AsyncClient:
         """The project's balances, in µHYPER."""
         return await self._ask(calls.account())
 
-    def statement(self) -> AsyncIterator[StatementLine]:
+    def statement(self) -> AsyncGenerator[StatementLine, None]:
         """Every movement of the project's accounts, newest first."""
         return self._steps(pages(lambda at: calls.statement(at, None), self._patience))
 
@@ -215,7 +217,7 @@ class AsyncClient:
     async def _ask(self, call: calls.Call[calls.T]) -> calls.T:
         return await self._driver.run(ask(call, self._patience))
 
-    def _steps(self, operation: Any) -> AsyncIterator[Any]:
+    def _steps(self, operation: Any) -> AsyncGenerator[Any, None]:
         return self._driver.steps(operation)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import uuid
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Generator, Iterable, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -107,7 +107,7 @@ class Client:
         name: str | None = None,
         labels: Mapping[str, str] | None = None,
         page_size: int | None = None,
-    ) -> Iterator[JobView]:
+    ) -> Generator[JobView, None, None]:
         """All jobs that match, newest first, page by page as they are reached."""
         return self._steps(pages(lambda at: calls.jobs(state, name, labels or {}, at, page_size), self._patience))
 
@@ -115,7 +115,9 @@ class Client:
         """Cancel a job. Raises JobEnded when it had ended before."""
         return self._driver.run(operations.cancel(job_id, self._patience))
 
-    def tasks(self, job_id: str, *, state: str | None = None, page_size: int | None = None) -> Iterator[TaskView]:
+    def tasks(
+        self, job_id: str, *, state: str | None = None, page_size: int | None = None
+    ) -> Generator[TaskView, None, None]:
         """The tasks of a job with their attempts and outputs, by index."""
         return self._steps(pages(lambda at: calls.tasks(job_id, state, at, page_size), self._patience))
 
@@ -123,19 +125,21 @@ class Client:
         """The job once it has ended. It is told so and does not poll. Raises WaitTimeout after `timeout` seconds."""
         return self._driver.run(operations.wait(job_id, timeout, self._patience))
 
-    def logs(self, job_id: str, task: int = 0, *, follow: bool = False, epoch: int | None = None) -> Iterator[LogEvent]:
+    def logs(
+        self, job_id: str, task: int = 0, *, follow: bool = False, epoch: int | None = None
+    ) -> Generator[LogEvent, None, None]:
         """What a task wrote: the latest attempt's so far (or the attempt `epoch`); with `follow` all attempts', as it
         is written, until the task ends. `stream` is 1 for stdout and 2 for stderr."""
         if follow:
             return self._steps(operations.follow_log(job_id, task, self._patience))
         return self._steps(operations.read_log(job_id, task, epoch, self._patience))
 
-    def events(self, job_id: str | None = None, *, after: str = "") -> Iterator[EventView]:
+    def events(self, job_id: str | None = None, *, after: str = "") -> Generator[EventView, None, None]:
         """Transitions as they happen, or after the event id `after`: of a job until it has ended, or of everything
         without end."""
         return self._steps(operations.follow_events(job_id, after, self._patience))
 
-    def receipts(self, job_id: str) -> Iterator[Receipt]:
+    def receipts(self, job_id: str) -> Generator[Receipt, None, None]:
         """The receipts of a job, by task and epoch; `hypernode.ledger.receipt.verify` checks them offline."""
         return self._steps(pages(lambda at: calls.receipts(job_id, at, None), self._patience))
 
@@ -174,7 +178,7 @@ class Client:
 
     # nodes
 
-    def nodes(self, *, own: bool = False) -> Iterator[NodeView]:
+    def nodes(self, *, own: bool = False) -> Generator[NodeView, None, None]:
         """The nodes of the network, or only those that earn for this project."""
         return self._steps(pages(lambda at: calls.nodes(own, at, None), self._patience))
 
@@ -196,7 +200,7 @@ class Client:
         """The project's balances, in µHYPER."""
         return self._ask(calls.account())
 
-    def statement(self) -> Iterator[StatementLine]:
+    def statement(self) -> Generator[StatementLine, None, None]:
         """Every movement of the project's accounts, newest first."""
         return self._steps(pages(lambda at: calls.statement(at, None), self._patience))
 
@@ -211,7 +215,7 @@ class Client:
     def _ask(self, call: calls.Call[calls.T]) -> calls.T:
         return self._driver.run(ask(call, self._patience))
 
-    def _steps(self, operation: Any) -> Iterator[Any]:
+    def _steps(self, operation: Any) -> Generator[Any, None, None]:
         return self._driver.steps(operation)
 
 
