@@ -256,18 +256,40 @@ async def test_nothing_of_a_package_runs_while_it_is_installed(
     assert list((site / "__pycache__").glob("evil*.pyc"))
 
 
+async def test_a_lock_that_lacks_a_dependency_is_refused(cache: EnvironmentCache, wheels: Wheels) -> None:
+    wheels.make("needed", {"needed.py": b""})
+    lock = wheels.make("needing", {"needing.py": b""}, requires="needed")
+    with pytest.raises(EnvironmentFailed) as failed:
+        await cache.get(lock)
+    assert "needed" in str(failed.value)
+
+
+async def test_a_link_in_a_package_cannot_reach_the_host(
+    cache: EnvironmentCache, wheels: Wheels, tmp_path: Path
+) -> None:
+    """Whether uv makes a link of it, a plain file, or refuses: the host's file is not in the environment."""
+    (tmp_path / "secret.py").write_text("SECRET = 'hunter2'\n")
+    lock = wheels.make("linked", {"linked.py": str(tmp_path / "secret.py").encode()}, link="linked.py")
+    try:
+        environment = await cache.get(lock)
+    except EnvironmentFailed:
+        return
+    assert not [p for p in environment.path.rglob("*") if p.is_file() and b"hunter2" in p.read_bytes()]
+
+
 class Wheels:
     """Wheels made on the spot, offered to uv the way an operator configures it: through its environment."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
-    def make(self, name: str, files: dict[str, bytes]) -> bytes:
+    def make(self, name: str, files: dict[str, bytes], requires: str = "", link: str = "") -> bytes:
         """Returns a lock of it."""
         info = f"{name}-1.0.dist-info"
+        needs = f"Requires-Dist: {requires}\n" if requires else ""
         files = {
             **files,
-            f"{info}/METADATA": f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n".encode(),
+            f"{info}/METADATA": f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n{needs}".encode(),
             f"{info}/WHEEL": b"Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
         }
         record = "".join(f"{path},sha256={_record(data)},{len(data)}\n" for path, data in files.items())
@@ -275,7 +297,9 @@ class Wheels:
         content = io.BytesIO()
         with zipfile.ZipFile(content, "w") as archive:
             for path, data in files.items():
-                archive.writestr(path, data)
+                entry = zipfile.ZipInfo(path)
+                entry.external_attr = (0o120777 if path == link else 0o100644) << 16
+                archive.writestr(entry, data)
         (self.folder / f"{name}-1.0-py3-none-any.whl").write_bytes(content.getvalue())
         return f"{name}==1.0 --hash=sha256:{hashlib.sha256(content.getvalue()).hexdigest()}\n".encode()
 

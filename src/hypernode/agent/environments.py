@@ -120,12 +120,15 @@ class EnvironmentCache:
         self._leases[key] = self._leases.get(key, 0) + 1
         shared = -1
         try:
-            environment = await self.get(lock)
-            # Held across processes: eviction asks for this lock exclusively, without waiting.
-            shared = os.open(self._root / f"{key}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-            await asyncio.to_thread(fcntl.flock, shared, fcntl.LOCK_SH)
-            if not environment.path.is_dir():  # another process evicted it in between
+            while True:
                 environment = await self.get(lock)
+                # Held across processes: eviction asks for this lock exclusively, without waiting.
+                shared = os.open(self._root / f"{key}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+                await asyncio.to_thread(fcntl.flock, shared, fcntl.LOCK_SH)
+                if environment.path.is_dir():
+                    break
+                os.close(shared)  # another process evicted it in between; building it again needs the lock
+                shared = -1
             yield environment
         finally:
             if shared >= 0:
@@ -210,7 +213,7 @@ class EnvironmentCache:
             lock = part / ".lock.txt"
             lock.write_bytes(content)
             # uv reads the interpreter's layout by running it, while the environment is still empty.
-            command = ["pip", "install", "--only-binary", ":all:", "--require-hashes", "--no-deps"]
+            command = ["pip", "install", "--only-binary", ":all:", "--require-hashes"]
             command += [
                 "--link-mode",
                 "hardlink",
@@ -221,6 +224,7 @@ class EnvironmentCache:
             ]
             _uv([*command, "-r", str(lock)])
             lock.unlink()
+            _refuse_links(part / "lib")
             self._compile(part)
         _aim(part, python)
 
@@ -348,6 +352,14 @@ def _aim(part: Path, python: Interpreter) -> None:
     for line in (part / "pyvenv.cfg").read_text().splitlines():
         lines.append(f"home = {python.home}" if line.startswith("home ") else line)
     (part / "pyvenv.cfg").write_text("\n".join(lines) + "\n")
+
+
+def _refuse_links(folder: Path) -> None:
+    """A link in a wheel could have a file of the host compiled into the environment, where the job can read it."""
+    for parent, folders, names in os.walk(folder):
+        for name in (*folders, *names):
+            if os.path.islink(os.path.join(parent, name)):
+                raise EnvironmentFailed("environment.install_failed", f"a package contains a link: {name[:100]!r}")
 
 
 def _touch(path: Path) -> None:

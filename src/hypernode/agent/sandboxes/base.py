@@ -39,7 +39,7 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     memory_bytes: int
     """Everything the task holds in memory, its /tmp and /dev/shm and page tables included; never swapped."""
     processes: int
-    """Processes and threads together; the sandbox itself takes three of them."""
+    """Processes and threads together; the sandbox itself takes two of them."""
     tmp_bytes: int
     """Size of /tmp, and of /dev/shm. Counts as memory too."""
     disk_bytes: int

@@ -20,7 +20,7 @@ from typing import Any
 from hypernode.agent import collect
 from hypernode.agent.collect import Collected, CollectLimits
 from hypernode.agent.interpreter import Interpreter
-from hypernode.agent.sandboxes import rootfs, seccomp, selftest, volumes
+from hypernode.agent.sandboxes import output, rootfs, seccomp, selftest, volumes
 from hypernode.agent.sandboxes.base import (
     STDERR,
     STDOUT,
@@ -31,12 +31,9 @@ from hypernode.agent.sandboxes.base import (
     Reason,
     SandboxError,
     Task,
-    Usage,
 )
 from hypernode.agent.sandboxes.client import LauncherClient, start_launcher
 
-READ_BYTES = 64 << 10
-DETAIL_BYTES = 2000
 FIRST_USER = 231_072
 USERS_PER_HOME = 256
 HOMES = 4096
@@ -119,7 +116,7 @@ class BubblewrapSandbox:
         prepared.ran = True
         client = self._client
         assert client is not None, "a prepared task has a launcher"
-        log = _Log(self, task, on_output)
+        log = output.OutputLog(task.limits.log_bytes, on_output, lambda: self.kill(task.key, Reason.LOG_LIMIT))
         asked = asyncio.create_task(client.ask("run", {"key": task.key}))
         draining = [asyncio.create_task(log.drain(stream, fd)) for stream, fd in prepared.readers.items()]
         prepared.readers.clear()  # `drain` owns and closes them
@@ -133,7 +130,7 @@ class BubblewrapSandbox:
                     finished.result()
         except SandboxError as error:
             await self._finish_off(task.key, asked)
-            return _infrastructure(str(error), log)
+            return output.infrastructure(str(error), log)
         except BaseException:
             await self._finish_off(task.key, asked)
             raise
@@ -142,7 +139,7 @@ class BubblewrapSandbox:
                 reading.cancel()
             await asyncio.gather(*draining, return_exceptions=True)
         answer, _ = asked.result()
-        return _outcome(answer, log)
+        return output.outcome(answer, log)
 
     async def kill(self, key: str, reason: Reason) -> None:
         """See `base.Sandbox.kill`."""
@@ -221,12 +218,12 @@ class BubblewrapSandbox:
         base = f"{self._offers['places']}/{task.key}"
         private = bool(self._offers["places"])
         places = [f"{base}/m{i}" for i in range(len(sources))] if private else sources
-        output = (f"{base}/out" if private else f"{self._home}/volumes/folder-{task.key}") if task.outputs else None
+        place = f"{base}/out" if private else f"{self._home}/volumes/folder-{task.key}"
         limits = task.limits
         return {
             "key": task.key,
             "sources": sources,
-            "options": rootfs.options(task, places, output),
+            "options": rootfs.options(task, places, place if task.outputs else None),
             "argv": list(task.argv),
             "outputs": task.outputs,
             "limits": {name: getattr(limits, name) for name in limits.__struct_fields__},
@@ -238,80 +235,6 @@ class BubblewrapSandbox:
             if not asked.done():
                 await self.kill(key, Reason.CANCELLED)
             await asked
-
-
-class _Log:
-    """Counts and delivers a task's output, and has it killed at its limit; what comes after is read and dropped."""
-
-    def __init__(self, sandbox: BubblewrapSandbox, task: Task, on_output: OnOutput) -> None:
-        self._sandbox = sandbox
-        self._task = task
-        self._on_output = on_output
-        self._cut = False
-        self.bytes = 0
-        self.errors = b""
-        """The last of standard error: where bubblewrap says what it could not do."""
-
-    async def drain(self, stream: int, descriptor: int) -> None:
-        """Read one stream to its end, which comes when nobody holds its other end any more. Closes it."""
-        loop = asyncio.get_running_loop()
-        reader = asyncio.StreamReader(limit=READ_BYTES)
-        pipe = os.fdopen(descriptor, "rb", buffering=0)
-        transport, _ = await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), pipe)
-        try:
-            while data := await reader.read(READ_BYTES):
-                await self._take(stream, data)
-        finally:
-            transport.close()
-
-    async def _take(self, stream: int, data: bytes) -> None:
-        room = self._task.limits.log_bytes - self.bytes
-        kept = data[:room]
-        self.bytes += len(kept)
-        if stream == STDERR:
-            self.errors = (self.errors + kept)[-DETAIL_BYTES:]
-        if len(data) > room and not self._cut:
-            self._cut = True
-            await self._sandbox.kill(self._task.key, Reason.LOG_LIMIT)
-        if kept and inspect.isawaitable(waiting := self._on_output(stream, kept)):
-            await waiting
-
-
-def _outcome(answer: dict[str, Any], log: _Log) -> Outcome:
-    if "error" in answer:
-        return _infrastructure(answer["error"], log)
-    reason = Reason(answer["reason"])
-    code: int | None = answer["exit_code"]
-    detail = ""
-    if reason is Reason.INFRASTRUCTURE:
-        said = log.errors.decode(errors="replace").strip()
-        last = said.rsplit("\n", 1)[-1]
-        if last.startswith("bwrap: execvp "):  # everything was ready but the task's own program
-            reason, code, detail = Reason.EXITED, 127, last.removeprefix("bwrap: ")
-        else:
-            detail = last or f"bubblewrap ended with {answer['raw_exit']}"
-    elif reason is Reason.OUT_OF_MEMORY:
-        detail = "a process was killed at the memory limit"
-    return Outcome(
-        reason=reason,
-        exit_code=code,
-        signal=code - 128 if code is not None and 128 < code <= 192 else None,
-        usage=Usage(
-            wall_ms=answer["wall_ms"],
-            cpu_ms=answer["cpu_ms"],
-            memory_peak_bytes=answer["memory_peak_bytes"],
-            log_bytes=log.bytes,
-        ),
-        disk_full=answer["disk_full"],
-        detail=detail,
-    )
-
-
-def _infrastructure(detail: str, log: _Log) -> Outcome:
-    usage = Usage(wall_ms=0, cpu_ms=0, memory_peak_bytes=0, log_bytes=log.bytes)
-    return Outcome(
-        reason=Reason.INFRASTRUCTURE, exit_code=None, signal=None, usage=usage, disk_full=False, detail=detail
-    )
 
 
 def _check(task: Task) -> None:

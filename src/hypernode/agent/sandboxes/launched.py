@@ -15,6 +15,7 @@ from hypernode.agent.sandboxes import child, namespaces, volumes
 from hypernode.agent.sandboxes.cgroups import Group, Groups
 
 STATUS_BYTES = 64 << 10
+NEAR_LIMIT = 0.9
 
 
 class Host(NamedTuple):
@@ -202,7 +203,9 @@ class Job:
         code = self._said("exit-code")
         reason = self.reason
         if not reason:
-            if use is not None and use.memory_kills and code != 0:
+            # The whole host may run out of memory as well: a kill far below the job's own limit isn't the job's fault.
+            at_limit = use is not None and use.memory_peak_bytes >= self.limits["memory_bytes"] * NEAR_LIMIT
+            if use is not None and use.memory_kills and at_limit and code != 0:
                 reason = "out_of_memory"
             else:
                 reason = "exited" if code is not None else "infrastructure"
