@@ -54,11 +54,11 @@ class Network:
         self.agent = Agent(self.home)
 
     @asynccontextmanager
-    async def agent_running(self, **options: float) -> AsyncIterator[Agent]:
+    async def agent_running(self, *, drain_s: float = 60.0) -> AsyncIterator[Agent]:
         python = interpreters.prepare(self.store)
         environments = EnvironmentCache(self.store / "environments", python)
         sandbox = Proved(self.home.sandbox, python)
-        self.agent = agent = Agent(self.home, sandbox=sandbox, environments=environments, **options)
+        self.agent = agent = Agent(self.home, sandbox=sandbox, environments=environments, drain_s=drain_s)
         running = asyncio.create_task(agent.run())
         welcomed = asyncio.create_task(self.fake.welcomed.wait())
         await asyncio.wait({running, welcomed}, return_when=asyncio.FIRST_COMPLETED)
@@ -165,7 +165,7 @@ async def test_bytes_in_equal_bytes_out_through_broken_transfers(network: Networ
         inputs[name] = {"sha256": ref.sha256, "size_bytes": ref.size_bytes}
     fake.break_downloads = [0, 0, 7 << 20, 1 << 20]
     fake.break_uploads = [1, 3 << 20]
-    code = "import shutil\nfor n in ('empty', 'one', 'large'):\n    open(n, 'wb').write(open('/in/' + n, 'rb').read()[::-1])"
+    code = "for n in ('empty', 'one', 'large'):\n    open(n, 'wb').write(open('/in/' + n, 'rb').read()[::-1])"
     async with network.agent_running() as agent:
         resources = {"memory_bytes": "512MiB", "disk_bytes": "64MiB"}
         document = job(code, inputs=inputs, outputs=["empty", "one", "large"], resources=resources)
@@ -265,12 +265,9 @@ async def test_results_survive_a_restart_until_acknowledged(network: Network) ->
         report = await fake.next(Report)
         lost = fake.lease(job("import time; time.sleep(60)"))
         await fake.next(Running)
-        network.agent._executor.draining = True
         # As if killed: what runs stays in the journal without a result.
         network.agent._executor.hand_back = lambda: None  # type: ignore[method-assign]
         fake.seen = asyncio.Queue()
-        await_stop = network.agent
-    assert await_stop.status().totals.done == 0
     assert len(network.files()) >= 2
     fake.welcomed.clear()
     fake.logs.clear()
