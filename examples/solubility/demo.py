@@ -13,6 +13,7 @@ from contextlib import aclosing, nullcontext
 from pathlib import Path
 from typing import Any
 
+from merge import fit, merge
 from rich.console import Console
 from rich.live import Live
 from rich.table import Table
@@ -23,7 +24,6 @@ from hypernode.jobs.views import JobView
 from hypernode.kernel.errors import HypernodeError
 from hypernode.kernel.money import show
 from hypernode.ledger.receipt import verify
-from merge import fit, merge
 
 HERE = Path(__file__).resolve().parent
 DATA = HERE / "data" / "delaney-processed.csv"

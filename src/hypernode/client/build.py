@@ -90,6 +90,7 @@ def python_job(
             **{name: value for name, value in fields.items() if value is not None},
         }
     )
+    model.encode(document)  # refuses what no JSON can hold, such as arguments or file names that are not UTF-8
     return LocalJob(document, tuple(uploads.values()))
 
 

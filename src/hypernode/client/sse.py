@@ -49,12 +49,16 @@ class EventReader:
         if data:
             self._after_return = data.endswith(b"\r")
         *lines, self._buffer = _LINE_END.split(self._buffer + data)
-        if len(self._buffer) + self._held > limits.BODY_BYTES:
-            raise AnswerInvalid("a server-sent event is larger than anything this interface sends")
         for line in lines:
             event = self._line(line.decode(errors="replace"))
             if event is not None:
                 yield event
+            self._check_size(0)
+        self._check_size(len(self._buffer))
+
+    def _check_size(self, more: int) -> None:
+        if self._held + more > limits.BODY_BYTES:
+            raise AnswerInvalid("a server-sent event is larger than anything this interface sends")
 
     def _line(self, line: str) -> ServerEvent | None:
         if not line:

@@ -1,0 +1,155 @@
+"""From command lines, files and requirements to job documents."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hypernode.client import locks
+from hypernode.client.build import parse_command, parse_input, python_job
+from hypernode.client.errors import CommandUnsupported, FileUnusable, RequirementsUnresolvable
+from hypernode.jobs.model import ArtifactRef
+from hypernode.kernel.errors import InvalidInput
+
+REF = ArtifactRef("0" * 64, 5)
+
+
+def test_a_script_goes_along(tmp_path: Path) -> None:
+    script = tmp_path / "deep" / "fit.py"
+    script.parent.mkdir()
+    script.write_text("print(1)")
+    job = python_job(["python", str(script), "--fast", "-c"], cap="0.5 HYPER", timeout_s="10m", lock=b"lock")
+    document = job.document
+    assert (document.runtime.script, document.runtime.arguments) == ("fit.py", ("--fast", "-c"))
+    assert (document.cap, document.timeout_s) == (500_000, 600)
+    assert document.inputs["fit.py"].sha256 == hashlib.sha256(b"print(1)").hexdigest()
+    assert document.runtime.requirements == ArtifactRef(hashlib.sha256(b"lock").hexdigest(), 4)
+    assert [part.ref.size_bytes for part in job.uploads] == [8, 4]
+    assert job.with_cap(7).document.cap == 7
+
+
+def test_code_and_modules() -> None:
+    assert python_job(["python", "-c", "print(1)", "a"]).document.runtime.code == "print(1)"
+    job = python_job(["python3", "-u", "-m", "timeit", "-n", "1"], environment={"A": "b"}).document
+    assert (job.runtime.module, job.runtime.arguments) == ("timeit", ("-n", "1"))
+    assert job.environment == {"PYTHONUNBUFFERED": "1", "A": "b"}
+
+
+@pytest.mark.parametrize(
+    ("command", "says"),
+    [
+        ([], "no command"),
+        (["ls", "-l"], "only runtime"),
+        (["fit.py"], "did you mean: python fit.py"),
+        (["python3.11", "x.py"], "only runtime"),
+        (["python"], "needs a script"),
+        (["python", "-"], "no terminal"),
+        (["python", "-c"], "needs code"),
+        (["python", "-O", "x.py"], "-O is not supported"),
+    ],
+)
+def test_other_commands_are_refused(command: list[str], says: str) -> None:
+    with pytest.raises(CommandUnsupported, match=says):
+        parse_command(command)
+
+
+def test_folders_become_the_files_below_them(tmp_path: Path) -> None:
+    for name in ("b", "a/c", "a/d e"):
+        (tmp_path / "data" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "data" / name).write_text("same")
+    job = python_job(["python", "-c", "pass"], inputs={"in": tmp_path / "data", "known": REF, "bytes": b"x"})
+    assert list(job.document.inputs) == ["in/b", "in/a/c", "in/a/d e", "known", "bytes"]
+    assert len(job.uploads) == 2  # equal files are sent once, known ones not at all
+
+
+def test_a_script_may_be_among_the_inputs(tmp_path: Path) -> None:
+    job = python_job(["python", "main.py"], inputs={"main.py": REF})
+    assert job.document.runtime.script == "main.py"
+    other = tmp_path / "x.py"
+    other.write_text("")
+    with pytest.raises(FileUnusable, match="another name"):
+        python_job(["python", str(other)], inputs={"x.py": REF})
+
+
+def test_inputs_that_cannot_be(tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    os.mkfifo(tmp_path / "pipe")
+    for bad in (tmp_path / "absent", tmp_path / "empty", tmp_path / "pipe"):
+        with pytest.raises(FileUnusable):
+            python_job(["python", "-c", "pass"], inputs={"x": bad})
+    with pytest.raises(FileUnusable, match="no script"):
+        python_job(["python", str(tmp_path / "absent.py")])
+    with pytest.raises(InvalidInput):
+        python_job(["python", "-c", "pass"], inputs={"../x": REF})
+    folder = tmp_path / "odd"
+    folder.mkdir()
+    Path(os.fsdecode(os.fsencode(folder) + b"/\xff")).write_text("")
+    with pytest.raises(InvalidInput):
+        python_job(["python", "-c", "pass"], inputs={"x": folder})
+
+
+def test_every_wrong_field_is_named() -> None:
+    with pytest.raises(InvalidInput) as caught:
+        python_job(["python", "-c", "1"], cap="5", timeout_s="1 year", resources={"memory_bytes": "1"}, nonsense=1)
+    paths = {error.path for error in caught.value.errors}
+    assert paths == {"$.cap", "$.timeout_s", "$.resources.memory_bytes", "$.nonsense"}
+
+
+def test_input_options() -> None:
+    assert parse_input("a/b=c=d") == ("a/b", Path("c=d"))
+    assert parse_input("some/file.csv") == ("file.csv", Path("some/file.csv"))
+    assert parse_input(f"x=sha256:{'0' * 64}:5") == ("x", REF)
+    for bad in ("", "=x", "x=", "x=sha256:12:5", "x=sha256:zz"):
+        with pytest.raises(InvalidInput):
+            parse_input(bad)
+
+
+LOCK = b"""--index-url https://index.example/simple
+numpy==2.0 ; python_version >= '3.11' \\
+    --hash=sha256:aa \\
+    --hash=sha256:bb
+"""
+
+
+def fake_uv(monkeypatch: pytest.MonkeyPatch, **done: Any) -> list[Any]:
+    calls: list[Any] = []
+
+    def run(command: list[str], **options: Any) -> Any:
+        calls.append((command, options))
+        return subprocess.CompletedProcess(command, **done)
+
+    monkeypatch.setattr(subprocess, "run", run)
+    return calls
+
+
+def test_a_lock_names_no_index(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls = fake_uv(monkeypatch, returncode=0, stdout=LOCK, stderr=b"")
+    lock = locks.resolve_requirements(["numpy>=2", " rdkit "])
+    assert b"index" not in lock
+    assert lock.startswith(b"numpy==2.0")
+    ((command, options),) = calls
+    assert options["input"] == b"numpy>=2\nrdkit\n"
+    assert {"--universal", "--generate-hashes", "--only-binary", ":all:"} <= set(command)
+
+
+def test_what_uv_says_is_passed_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    fake_uv(monkeypatch, returncode=1, stdout=b"", stderr=b"x" * 9000 + b"no such package")
+    with pytest.raises(RequirementsUnresolvable, match="no such package") as caught:
+        locks.resolve_requirements(["nothing-of-this-name"])
+    assert len(str(caught.value)) < 5000
+    fake_uv(monkeypatch, returncode=0, stdout=b"numpy==2.0\n", stderr=b"")
+    with pytest.raises(RequirementsUnresolvable, match="no hash"):
+        locks.resolve_requirements(["numpy"])
+
+
+@pytest.mark.parametrize(
+    "requirement", ["", "-r x.txt", "--index-url=x", "./here", "a\n-r b", "a @ file:///x", "git+https://x", "../a"]
+)
+def test_what_is_no_requirement(requirement: str) -> None:
+    with pytest.raises(RequirementsUnresolvable):
+        locks.resolve_requirements([requirement])
