@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from hypernode.agent.sandboxes import cgroups
+from hypernode.agent.sandboxes import cgroup_tree, cgroups, cgroups_v2
+from hypernode.agent.sandboxes.cgroup_tree import CgroupsUnavailable, Group, Use
 
 pytestmark = pytest.mark.skipif(
     sys.platform != "linux" or os.geteuid() != 0, reason="cgroups are made by root on Linux"
@@ -26,7 +27,7 @@ def _wait_until(condition: object) -> bool:
     return False
 
 
-def _in_group(group: cgroups.Group) -> subprocess.Popen[bytes]:
+def _in_group(group: Group) -> subprocess.Popen[bytes]:
     return subprocess.Popen(["sleep", "60"], preexec_fn=group.enter)
 
 
@@ -63,12 +64,12 @@ def test_left_over_finds_by_prefix_only() -> None:
 
 def test_version_2_kills_and_removes_where_it_is_mounted() -> None:
     """Hybrid hosts mount version 2 without the controllers we need, which is enough for these two."""
-    mounts = cgroups._controller_mounts()
+    mounts = cgroup_tree.controller_mounts()
     if "" not in mounts:
         pytest.skip("no cgroup2 is mounted on this host")
     folder = f"{mounts[''][0]}/hypernode-test-{os.getpid()}"
     os.mkdir(folder)
-    group = cgroups._GroupV2(folder)
+    group = cgroups_v2.GroupV2(folder)
     process = _in_group(group)
     assert not group.remove()
     assert _wait_until(group.kill)
@@ -92,13 +93,13 @@ def played(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
             (own / "cgroup.procs").write_text("\n".join(line for line in here if line != str(value)))
         file.write_text(str(value))
 
-    monkeypatch.setattr(cgroups, "_write", write)
+    monkeypatch.setattr(cgroup_tree, "write", write)
     return own
 
 
 def test_version_2_limits_are_written(played: Path) -> None:
     (played / "cgroup.subtree_control").write_text("cpu memory pids")
-    groups = cgroups._delegated_v2(str(played))
+    groups = cgroups_v2.delegated(str(played))
     groups.make("job", 64 << 20, 32, 1500)
     written = {path.name: path.read_text() for path in (played / "job").iterdir()}
     assert written == {
@@ -115,28 +116,28 @@ def test_version_2_use_is_read(played: Path) -> None:
     (folder / "cpu.stat").write_text("usage_usec 1234567\nuser_usec 1\n")
     (folder / "memory.events").write_text("low 0\noom 1\noom_kill 2\n")
     (folder / "memory.current").write_text("4096\n")
-    assert cgroups._GroupV2(str(folder)).use() == cgroups.Use(1234, 4096, 2)
+    assert cgroups_v2.GroupV2(str(folder)).use() == Use(1234, 4096, 2)
     (folder / "memory.peak").write_text("8192\n")
-    assert cgroups._GroupV2(str(folder)).use().memory_peak_bytes == 8192
+    assert cgroups_v2.GroupV2(str(folder)).use().memory_peak_bytes == 8192
 
 
 def test_version_2_the_node_steps_aside_in_a_group_of_its_own(played: Path) -> None:
     (played / "cgroup.procs").write_text(f"{os.getpid()}\n{os.getppid()}\n")
-    groups = cgroups._delegated_v2(str(played))
+    groups = cgroups_v2.delegated(str(played))
     assert groups.version == "v2"
     assert (played / "cgroup.subtree_control").read_text() == "+memory +pids +cpu"
     assert (played / "hypernode-agent" / "cgroup.procs").exists()
     (played / "cgroup.subtree_control").write_text("memory pids cpu")
     (played / "hypernode-agent" / "cgroup.subtree_control").write_text("")
-    again = cgroups._delegated_v2(str(played / "hypernode-agent"))
+    again = cgroups_v2.delegated(str(played / "hypernode-agent"))
     again.make("job", 64 << 20, 32, 1000)
     assert (played / "job" / "pids.max").exists()
 
 
 def test_version_2_a_group_shared_with_others_is_left_alone(played: Path) -> None:
     (played / "cgroup.procs").write_text(f"{os.getpid()}\n1\n")
-    with pytest.raises(cgroups.CgroupsUnavailable, match="Delegate=yes"):
-        cgroups._delegated_v2(str(played))
+    with pytest.raises(CgroupsUnavailable, match="Delegate=yes"):
+        cgroups_v2.delegated(str(played))
     assert (played / "cgroup.procs").read_text().split() == [str(os.getpid()), "1"]
     assert not (played / "hypernode-agent").exists()
 
@@ -152,4 +153,4 @@ def test_version_2_a_group_shared_with_others_is_left_alone(played: Path) -> Non
     ],
 )
 def test_where_a_group_lies(point: str, root: str, group: str, folder: str) -> None:
-    assert cgroups._join((point, root), group) == folder
+    assert cgroup_tree.join((point, root), group) == folder

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from typing import NamedTuple, NoReturn
 
 from hypernode.agent.sandboxes import namespaces
-from hypernode.agent.sandboxes.cgroups import Group
+from hypernode.agent.sandboxes.cgroup_tree import Group
 
 OPEN_FILES = 1024
 LOCKED_BYTES = 64 << 10

@@ -9,29 +9,14 @@ import select
 import shutil
 import signal
 import time
-from typing import Any, NamedTuple
+from typing import Any
 
 from hypernode.agent.sandboxes import child, namespaces, volumes
-from hypernode.agent.sandboxes.cgroups import Group, Groups
+from hypernode.agent.sandboxes.cgroup_tree import Group
+from hypernode.agent.sandboxes.host import Host
 
 STATUS_BYTES = 64 << 10
 NEAR_LIMIT = 0.9
-
-
-class Host(NamedTuple):
-    """What the launcher found this host to offer."""
-
-    home: str
-    prefix: str
-    """Starts the name of every cgroup of this home."""
-    bubblewrap: str
-    seccomp: bytes
-    groups: Groups | None
-    places: str
-    """Folder, inside our own mount namespace, below which each job's mounts are bound; "" without one."""
-    volumes: bool
-    """Whether loop volumes work; else /out is a watched folder."""
-    root: bool
 
 
 class Job:

@@ -22,15 +22,17 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from hypernode.agent.sandboxes import cgroups, namespaces, volumes, wire
-from hypernode.agent.sandboxes.launched import Host, Job
+from hypernode.agent.sandboxes import host as hosts
+from hypernode.agent.sandboxes import namespaces, wire
+from hypernode.agent.sandboxes.cgroup_tree import CgroupsUnavailable
+from hypernode.agent.sandboxes.host import Host
+from hypernode.agent.sandboxes.launched import Job
 
 SWEEP_S = 0.002
 """How often an ended job is looked at until nothing of it is left."""
 WATCH_S = 0.5
 CLOSE_S = 10.0
 USERS_PER_HOME = 256
-PLACES_PARENTS = ("/run", "/mnt", "/srv")
 
 
 class Launcher:
@@ -82,7 +84,7 @@ class Launcher:
         handler = getattr(self, f"_do_{request['do']}")
         try:
             handler(request, descriptors)
-        except (OSError, cgroups.CgroupsUnavailable) as error:
+        except (OSError, CgroupsUnavailable) as error:
             self._answer(request["id"], {"error": str(error), "what": request["do"]})
         finally:
             for descriptor in descriptors:
@@ -141,65 +143,22 @@ class Launcher:
         except BlockingIOError:
             self._answer(request["id"], {"error": "locked", "what": "lock"})
             return
-        missing: dict[str, str] = {}
-        root = os.geteuid() == 0
-        groups: cgroups.Groups | None = None
-        try:
-            groups = cgroups.open_groups()
-        except (cgroups.CgroupsUnavailable, OSError) as error:
-            missing["cgroups"] = str(error)
-        places = self._private_place(home, missing) if root else ""
         self._first_user = request["first_user"]
-        self._host = Host(
-            home=home,
-            prefix=request["prefix"],
-            bubblewrap=request["bubblewrap"],
-            seccomp=os.pread(descriptors[0], 1 << 20, 0),
-            groups=groups,
-            places=places,
-            volumes=bool(places) and self._volumes_work(home, places, missing),
-            root=root and bool(places),
+        found, missing = hosts.examine(
+            home, request["prefix"], request["bubblewrap"], os.pread(descriptors[0], 1 << 20, 0)
         )
-        if not root:
-            missing["user"] = "run the node as root, so that every job gets a host user of its own"
-            missing["disk"] = "run the node as root, so that outputs get a volume"
+        self._host = found
         namespaces.adopt_orphans()
         self._answer(
             request["id"],
             {
-                "places": places,
-                "volumes": self._host.volumes,
-                "root": self._host.root,
-                "cgroups": groups.version if groups else "",
+                "places": found.places,
+                "volumes": found.volumes,
+                "root": found.root,
+                "cgroups": found.groups.version if found.groups else "",
                 "missing": missing,
             },
         )
-
-    def _private_place(self, home: str, missing: dict[str, str]) -> str:
-        """An empty tmpfs that only this process and its jobs see, over a folder that no job needs."""
-        try:
-            namespaces.private_mounts()
-            parent = next(
-                folder for folder in PLACES_PARENTS if os.path.isdir(folder) and not f"{home}/".startswith(f"{folder}/")
-            )
-            namespaces.mount("hypernode", parent, "tmpfs", namespaces.MS_NOSUID | namespaces.MS_NODEV, "mode=755")
-        except (OSError, StopIteration) as error:
-            missing["mounts"] = f"allow the node to mount (CAP_SYS_ADMIN): {error}"
-            return ""
-        return parent
-
-    def _volumes_work(self, home: str, places: str, missing: dict[str, str]) -> bool:
-        place = f"{places}/check"
-        os.mkdir(place)
-        try:
-            volumes.make(f"{home}/volumes", "check", place, volumes.MINIMUM_BYTES, 16, os.getuid())
-        except OSError as error:
-            missing["disk"] = f"install e2fsprogs and allow loop devices (/dev/loop-control): {error}"
-            return False
-        finally:
-            volumes.destroy(place)
-            os.rmdir(place)
-        return True
 
     def _do_reap(self, request: dict[str, Any], descriptors: list[int]) -> None:
         """What a launcher of this home left when it was killed together with its agent. Its mounts and loop devices
