@@ -21,6 +21,7 @@ from litestar.response import Stream
 from hypernode.artifacts.model import LeaseScope, UploadRequest, UploadView
 from hypernode.artifacts.ranges import parse_range
 from hypernode.artifacts.service import ArtifactService, StoredArtifact
+from hypernode.httpapi import Decoded
 from hypernode.kernel import limits
 from hypernode.kernel.canonical import SHA256_PATTERN
 from hypernode.kernel.errors import NotFound, Problem
@@ -81,6 +82,8 @@ class UploadController(Controller):
 
     @post(
         summary="Announce an artifact",
+        dto=Decoded[UploadRequest],
+        return_dto=None,
         description="Announces bytes by hash and size. `complete` says that they are stored already and nothing is to "
         "be sent; else send them with PATCH from `offset` on. Announcing the same again gives the open upload.",
         responses=_problems(

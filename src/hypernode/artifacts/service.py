@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Collection, Iterable, Sequence
 from typing import Final
 from uuid import UUID
 from weakref import WeakValueDictionary
@@ -227,6 +227,10 @@ class ArtifactService:
                 errors.append(FieldError(name, f"the artifact has {size_bytes} bytes, not {ref.size_bytes}"))
         if errors:
             raise InvalidInput("not all artifacts are there", errors=errors[:_ERRORS])
+
+    async def held_within(self, connection: Connection, project_id: UUID, hashes: Collection[str]) -> dict[str, int]:
+        """Sizes of those of these artifacts that the project has, on an open connection."""
+        return await store.find_granted(connection, project_id, hashes)
 
     async def sweep(self, *, idle_s: int = limits.UPLOAD_IDLE_S) -> int:
         """Delete uploads to which nothing was added for `idle_s` seconds. Returns how many."""

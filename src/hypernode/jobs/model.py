@@ -34,7 +34,7 @@ def check_path(path: str) -> None:
         raise ValueError(f"{path[:60]!r}… has a part longer than 255 bytes")
 
 
-Sha256 = Annotated[str, Meta(pattern=SHA256_PATTERN)]
+Sha256 = Annotated[str, Meta(pattern=SHA256_PATTERN, min_length=64, max_length=64)]
 Name = Annotated[str, Meta(min_length=1, max_length=63, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
 VariableName = Annotated[str, Meta(min_length=1, max_length=128, pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
 VariableValue = Annotated[str, Meta(max_length=limits.ARGUMENT_CHARS)]

@@ -14,6 +14,7 @@ ContentId = NewType("ContentId", str)
 """Lower-case hex SHA-256 of some bytes."""
 
 SHA256_PATTERN = "^[0-9a-f]{64}$"
+"""Use it with a length of 64: `$` alone would take a final newline."""
 
 
 def canonical(value: Any) -> bytes:

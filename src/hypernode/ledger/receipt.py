@@ -20,7 +20,7 @@ from hypernode.kernel.errors import BadSignature, Malformed
 NODE_CONTEXT: Final = "receipt node v1"
 COORDINATOR_CONTEXT: Final = "receipt coordinator v1"
 
-Sha256 = Annotated[str, Meta(pattern=SHA256_PATTERN)]
+Sha256 = Annotated[str, Meta(pattern=SHA256_PATTERN, min_length=64, max_length=64)]
 Count = Annotated[int, Meta(ge=0, le=2**53 - 1)]
 
 

@@ -173,6 +173,10 @@ class Nodes:
 
         return await run_transaction(self._pool, work)
 
+    async def coordinator_keys(self) -> list[str]:
+        """Public keys of all coordinators there ever were: receipts may be signed by any of them."""
+        return [row["key"] for row in await self._pool.fetch(queries.coordinator_keys)]
+
     async def tick(self, coordinator_id: UUID) -> None:
         """This coordinator is alive."""
         await self._pool.execute(queries.tick_coordinator, coordinator_id)

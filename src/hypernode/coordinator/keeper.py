@@ -1,0 +1,100 @@
+"""The coordinator's regular duties. Each is one loop; what goes wrong unexpectedly in one stops the process loudly."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Awaitable, Callable
+from typing import Final
+from uuid import UUID
+
+import asyncpg
+
+from hypernode.artifacts.service import ArtifactService
+from hypernode.coordinator.reports import Reports
+from hypernode.coordinator.sessions import Sessions
+from hypernode.coordinator.settings import Settings
+from hypernode.db.pool import LOST, Pool
+from hypernode.jobs.service.attempts import Attempts
+from hypernode.kernel import limits
+from hypernode.kernel.errors import Unavailable
+from hypernode.nodes.service import Nodes
+
+log = logging.getLogger(__name__)
+
+HOURLY_S: Final = 3600.0
+_DATABASE_AWAY: Final = (Unavailable, TimeoutError, asyncpg.QueryCanceledError, *LOST)
+
+
+class Keeper:
+    """Renews leases, ends those that are over, and keeps house."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        coordinator_id: UUID,
+        pool: Pool,
+        nodes: Nodes,
+        attempts: Attempts,
+        artifacts: ArtifactService,
+        reports: Reports,
+        sessions: Sessions,
+    ) -> None:
+        self._settings = settings
+        self._id = coordinator_id
+        self._pool = pool
+        self._nodes = nodes
+        self._attempts = attempts
+        self._artifacts = artifacts
+        self._reports = reports
+        self._sessions = sessions
+
+    async def renew(self) -> None:
+        """Every second: one statement renews the leases of all nodes that were heard of."""
+        await _every(limits.POLL_S, self._renew)
+
+    async def sweep(self) -> None:
+        """Every second: end attempts whose lease is over by the database's clock."""
+        await _every(limits.POLL_S, self._sweep)
+
+    async def tidy(self) -> None:
+        """Every hour: make the next month's partitions, forget uploads nobody goes on with."""
+        await _every(HOURLY_S, self._tidy)
+
+    async def _renew(self) -> None:
+        await self._nodes.tick(self._id)
+        heard = [(session.node, session.id) for session in self._sessions if session.heard]
+        if not heard:
+            return
+        for session in self._sessions:
+            session.heard = False
+        counted = await self._nodes.renew(heard, self._settings.lease_ms)
+        for node, session_id in heard:
+            known = self._sessions.get(node)
+            if node not in counted and known is not None and known.id == session_id:
+                known.close("node.superseded", "the node is revoked, or connected elsewhere", retry=True)
+
+    async def _sweep(self) -> None:
+        for loss in await self._attempts.overdue():
+            session = self._sessions.get(loss.node)
+            await self._reports.lose(loss)
+            if session is not None:
+                self._reports.drop(session, loss.ref, loss.cause)
+
+    async def _tidy(self) -> None:
+        await self._pool.execute("select ensure_partitions()")
+        await self._artifacts.sweep()
+
+
+async def _every(interval_s: float, duty: Callable[[], Awaitable[None]]) -> None:
+    """Do a duty at once and then every `interval_s`, also while the database is away for a while."""
+    while True:
+        start = time.monotonic()
+        try:
+            await duty()
+        except _DATABASE_AWAY as error:
+            if isinstance(error, asyncpg.InterfaceError) and "clos" not in str(error):
+                raise
+            log.warning("%s: the database is away: %r", duty.__qualname__, error)
+        await asyncio.sleep(max(0.05, interval_s - (time.monotonic() - start)))

@@ -1,0 +1,138 @@
+"""What nodes say about their leases, checked and passed on to the rooms."""
+
+from __future__ import annotations
+
+import logging
+import re
+from typing import Final
+
+from hypernode.coordinator.metrics import Metrics
+from hypernode.coordinator.sessions import Session, Sessions, wire
+from hypernode.jobs.endings import Loss, Ref, Report
+from hypernode.jobs.logstore import LogRef, LogStore
+from hypernode.jobs.service.end import Endings, Settled
+from hypernode.jobs.service.lease import Leases
+from hypernode.kernel import keys
+from hypernode.kernel.errors import (
+    BadSignature,
+    HypernodeError,
+    InvalidInput,
+    OffsetMismatch,
+    StaleLease,
+    TooLarge,
+    Unavailable,
+)
+from hypernode.ledger.receipt import NODE_CONTEXT, decode_body
+from hypernode.protocol import messages
+
+log = logging.getLogger(__name__)
+
+_CODE: Final = re.compile(r"^[a-z][a-z0-9_.]{0,63}$")
+
+
+class Reports:
+    """Starts, logs and ends of attempts, as nodes report them."""
+
+    def __init__(self, leases: Leases, endings: Endings, logs: LogStore, sessions: Sessions, metrics: Metrics) -> None:
+        self._leases = leases
+        self._endings = endings
+        self._logs = logs
+        self._sessions = sessions
+        self._metrics = metrics
+
+    async def running(self, session: Session, ref: Ref) -> None:
+        """A task's process has started."""
+        if not await self._leases.running(ref, session.node):
+            self.drop(session, ref, StaleLease.code)
+
+    def append_log(self, session: Session, message: messages.Log, ref: Ref) -> int | None:
+        """Bytes of a log. Returns where the log ends now, or None if they were not taken for good.
+
+        The file is this process's only; what is acknowledged is on disk when the attempt is settled, and until then
+        the node keeps its own copy and sends again what is missing.
+        """
+        if ref not in session.leases:
+            self.drop(session, ref, StaleLease.code)
+            return None
+        try:
+            end = self._logs.append(_log_ref(ref), message.offset, message.data)
+        except OffsetMismatch as error:
+            return int(error.extra["offset"])  # tells the node where to go on
+        except TooLarge:
+            self.drop(session, ref, "log.too_large")
+            return None
+        self._metrics.log_bytes.inc(len(message.data))
+        return end
+
+    async def report(self, session: Session, ref: Ref, message: messages.Report) -> None:
+        """An attempt's end, signed. It is settled, or refused for good with a code; if neither can be said just now,
+        the connection is ended, so that the node comes back with it."""
+        try:
+            settled = await self._settle(session, ref, message)
+        except Unavailable as error:
+            session.close(error.code, str(error), retry=True)
+            return
+        except StaleLease as error:
+            self._refuse(session, ref, error)
+        except (InvalidInput, BadSignature) as error:
+            self._refuse(session, ref, error)
+            # The lease was this node's, but what it says cannot be used: the task goes on elsewhere, unpaid.
+            await self.lose(Loss(ref, session.node, "report.invalid", str(error)[:1000]))
+        else:
+            session.send(messages.ReportAck(wire(ref), "", settled.price, settled.operator))
+            self._metrics.ended.labels("settled").inc()
+            self._forget(ref, session)
+
+    async def _settle(self, session: Session, ref: Ref, message: messages.Report) -> Settled:
+        body = decode_body(message.body)
+        keys.verify(session.node, NODE_CONTEXT, message.body, message.signature)
+        if ref in session.leases:
+            digest = await self._logs.finish(_log_ref(ref))
+            if (digest.root, digest.size_bytes) != (body.run.log_root, body.run.log_bytes):
+                raise InvalidInput(
+                    f"the receipt speaks of a log of {body.run.log_bytes} bytes, {digest.size_bytes} were delivered"
+                    if digest.size_bytes != body.run.log_bytes
+                    else "the receipt's log root is not the SHA-256 of the log that was delivered"
+                )
+        return await self._endings.end(Report(ref, session.node, body, message.body, message.signature))
+
+    async def refuse(self, session: Session, ref: Ref, message: messages.Refuse) -> None:
+        """A node cannot finish a lease."""
+        cause = message.code if _CODE.match(message.code) else "node.refused"
+        await self.lose(Loss(ref, session.node, cause, message.detail, final=message.job_fault))
+        session.send(messages.ReportAck(wire(ref), cause))
+
+    async def lose(self, loss: Loss) -> None:
+        """There will be no result of an attempt. Nothing happens if it has ended anyway."""
+        try:
+            await self._endings.end(loss)
+        except StaleLease:
+            pass
+        else:
+            self._metrics.ended.labels("lost").inc()
+            log.info("attempt lost: job %s task %d epoch %d: %s", *_key(loss.ref), loss.cause)
+        self._forget(loss.ref, self._sessions.get(loss.node))
+
+    def drop(self, session: Session, ref: Ref, code: str) -> None:
+        """Tell a node that a lease is not its any more."""
+        session.release(ref)
+        session.send(messages.Drop(wire(ref), code))
+
+    def _refuse(self, session: Session, ref: Ref, error: HypernodeError) -> None:
+        log.info("report refused: job %s task %d epoch %d from %s: %s", *_key(ref), session.node, error)
+        self._metrics.refused.labels(error.code).inc()
+        session.send(messages.ReportAck(wire(ref), error.code))
+        self._forget(ref, session)
+
+    def _forget(self, ref: Ref, session: Session | None) -> None:
+        if session is not None:
+            session.release(ref)
+        self._logs.close(_log_ref(ref))
+
+
+def _log_ref(ref: Ref) -> LogRef:
+    return LogRef(ref.job_id, ref.task, ref.epoch)
+
+
+def _key(ref: Ref) -> tuple[str, int, int]:
+    return str(ref.job_id), ref.task, ref.epoch

@@ -1,0 +1,132 @@
+"""The nodes connected to this coordinator, and the leases they hold, in memory. The truth is in the database: this is
+what is needed to send a message, to know how much room a node has, and to notice a lease it no longer speaks of."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from typing import Final
+from uuid import UUID
+
+import msgspec
+
+from hypernode.jobs.endings import Ref
+from hypernode.kernel.ids import uuid7
+from hypernode.market.model import Demand, Offer, idle_offer
+from hypernode.nodes.model import Ask, Capabilities
+from hypernode.protocol import messages
+
+OUTBOX_MESSAGES: Final = 50_000
+"""Messages waiting for a node that does not read; beyond it the connection is ended."""
+MISSED_BEATS: Final = 2
+"""Heartbeats that may come without a lease before it counts as forgotten. Messages are in order on a connection, so
+one is enough in principle; two cost nothing."""
+
+
+class Held(msgspec.Struct):
+    """A lease that a node holds."""
+
+    demand: Demand
+    missed: int = 0
+    starting: asyncio.Task[None] | None = None
+    """Writes that the process has started; what comes later about the lease waits for it."""
+    ending: bool = False
+
+
+class Session:
+    """One node's connection."""
+
+    def __init__(self, node: str, project_id: UUID, capabilities: Capabilities, ask: Ask) -> None:
+        self.id: Final = uuid7()
+        self.node: Final = node
+        self.project_id: Final = project_id
+        self.ask: Final = ask
+        self.offer: Offer = idle_offer(node, capabilities, ask)
+        self.leases: dict[Ref, Held] = {}
+        self.draining = False
+        self.heard = False
+        """Whether there was a sign of life since leases were last renewed."""
+        self.closing: messages.Closing | None = None
+        self._outbox: list[messages.CoordinatorMessage] = []
+        self._wake = asyncio.Event()
+
+    def send(self, message: messages.CoordinatorMessage) -> None:
+        """Queue a message; what is queued together travels in one frame."""
+        if len(self._outbox) >= OUTBOX_MESSAGES:
+            self.close("node.slow", "the node does not read what it is sent", retry=True)
+            return
+        self._outbox.append(message)
+        self._wake.set()
+
+    def close(self, code: str, detail: str, *, retry: bool) -> None:
+        """End the connection, telling the node why. What is queued before goes out first."""
+        if self.closing is None:
+            self.closing = messages.Closing(code, detail, retry)
+            self._wake.set()
+
+    async def outgoing(self) -> list[messages.CoordinatorMessage]:
+        """The next messages to send; empty when the connection is to end."""
+        while not self._outbox and self.closing is None:
+            self._wake.clear()
+            await self._wake.wait()
+        batch, self._outbox = self._outbox, []
+        return batch
+
+    def hold(self, ref: Ref, demand: Demand) -> Held:
+        """The node holds a lease that was taken from its offer before."""
+        held = Held(demand)
+        self.leases[ref] = held
+        return held
+
+    def release(self, ref: Ref) -> None:
+        """The lease has ended: its room is free again."""
+        held = self.leases.pop(ref, None)
+        if held is not None:
+            self.offer.give_back(held.demand)
+
+
+class Sessions:
+    """All connections of this coordinator."""
+
+    def __init__(self) -> None:
+        self._by_node: dict[str, Session] = {}
+
+    def __iter__(self) -> Iterator[Session]:
+        return iter(list(self._by_node.values()))
+
+    def __len__(self) -> int:
+        return len(self._by_node)
+
+    def get(self, node: str) -> Session | None:
+        """A node's session, if it is connected here."""
+        return self._by_node.get(node)
+
+    def add(self, session: Session) -> None:
+        """A node is connected; an older connection of the same node is ended."""
+        old = self._by_node.get(session.node)
+        if old is not None:
+            old.close("node.replaced", "the node has connected again", retry=False)
+        self._by_node[session.node] = session
+
+    def remove(self, session: Session) -> None:
+        """The connection has ended."""
+        if self._by_node.get(session.node) is session:
+            del self._by_node[session.node]
+
+    def offers(self) -> list[Offer]:
+        """What could take work now."""
+        return [
+            session.offer
+            for session in self._by_node.values()
+            if not session.draining and session.closing is None and session.offer.free_slots > 0
+        ]
+
+
+def wire(ref: Ref) -> messages.LeaseRef:
+    """A lease as messages name it."""
+    return messages.LeaseRef(ref.job_id.bytes, ref.task, ref.epoch)
+
+
+def unwire(ref: messages.LeaseRef) -> Ref:
+    """A lease as the rooms name it."""
+    return Ref(UUID(bytes=ref.job_id), ref.task, ref.epoch)

@@ -1,0 +1,67 @@
+"""What nodes hold: live attempts of a node, leases that are over, and whether a lease is held right now."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from uuid import UUID
+
+import msgspec
+
+from hypernode.db.pool import Pool
+from hypernode.jobs import store
+from hypernode.jobs.endings import Loss, Ref
+from hypernode.jobs.service.documents import Documents, KnownJob
+from hypernode.jobs.store import queries
+from hypernode.kernel import limits
+from hypernode.market.model import Demand, demand_of
+
+SWEEP_ATTEMPTS = 1_000
+CANCEL_GRACE_MS = 60_000
+"""How long a node may take to obey a cancel."""
+
+
+class LiveLease(msgspec.Struct, frozen=True):
+    """A lease a node holds by the database."""
+
+    demand: Demand
+    cancel_requested: bool
+
+
+class Attempts:
+    """Reading attempts for those who talk with nodes."""
+
+    def __init__(self, pool: Pool, documents: Documents) -> None:
+        self._pool = pool
+        self._documents = documents
+
+    async def of_node(self, node: str) -> dict[Ref, LiveLease]:
+        """All leases a node holds."""
+        rows = await self._pool.fetch(queries.live_attempts_of_node, node)
+        leases: dict[Ref, LiveLease] = {}
+        for row in rows:
+            job = self._documents.decoded(row["job_id"], row["project_id"], row["document"])
+            demand = demand_of(job.document, row["remaining_cap"])
+            leases[Ref(row["job_id"], row["task"], row["epoch"])] = LiveLease(demand, row["cancel_requested"])
+        return leases
+
+    async def settled(self, refs: Collection[Ref]) -> set[Ref]:
+        """Which of these attempts were settled."""
+        if not refs:
+            return set()
+        async with self._pool.acquire() as connection:
+            rows = await store.find_attempts(connection, list(refs))
+        return {ref for ref, row in rows.items() if row["settled_price"] is not None}
+
+    async def overdue(self) -> list[Loss]:
+        """Live attempts whose lease is over, with the cause."""
+        rows = await self._pool.fetch(queries.overdue_attempts, SWEEP_ATTEMPTS, float(CANCEL_GRACE_MS))
+        return [Loss(Ref(row["job_id"], row["task"], row["epoch"]), row["node"], row["cause"]) for row in rows]
+
+    async def held(self, job_id: UUID, task: int, epoch: int, node: str) -> KnownJob | None:
+        """The job of a lease, if this node holds it at this moment."""
+        row = await self._pool.fetchrow(queries.lease_of_node, job_id, task, epoch, node)
+        return None if row is None else self._documents.decoded(job_id, row["project_id"], row["document"])
+
+    def writable_bytes(self, job: KnownJob) -> int:
+        """How much an attempt may upload in all: what its disk may hold."""
+        return min(job.document.resources.disk_bytes, limits.ARTIFACT_BYTES)

@@ -1,0 +1,1 @@
+select distinct key from coordinator order by key
