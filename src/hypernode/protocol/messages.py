@@ -175,6 +175,10 @@ class Drain(_Message, frozen=True, tag="drain"):
 CoordinatorMessage = Challenge | Welcome | Lease | Cancel | Drop | LogAck | ReportAck | Closing
 NodeMessage = Hello | Heartbeat | Running | Log | Report | Refuse | Drain
 
+MAX_BATCH: Final = limits.MESSAGES_PER_FRAME
+MAX_BATCH_BYTES: Final = limits.FRAME_BYTES - limits.DOCUMENT_BYTES - limits.MIB
+"""Who fills a frame stops here, so that one more message of any kind still fits."""
+
 _encoder = msgspec.msgpack.Encoder()
 _from_coordinator = msgspec.msgpack.Decoder(
     Annotated[list[CoordinatorMessage], Meta(max_length=limits.MESSAGES_PER_FRAME)]

@@ -134,7 +134,8 @@ create table upload (
     created_at timestamptz not null default clock_timestamp(),
     check ((job_id is null) = (task is null) and (task is null) = (epoch is null))
 );
-create index upload_by_project on upload (project_id);
+create index upload_by_project on upload (project_id) where job_id is null;
+create index upload_by_lease on upload (job_id, task, epoch) where job_id is not null;
 
 -- Nodes ---------------------------------------------------------------------------------------------------------------
 
