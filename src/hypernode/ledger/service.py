@@ -142,9 +142,11 @@ class Ledger:
                 amount = sign * row["amount"]
                 lines.append(_line(row, AccountKind(account["kind"]), amount, balances[row[side]]))
                 balances[row[side]] -= amount
-        more = len(rows) > limit
-        following = ".".join(map(str, [rows[limit - 1]["id"], *(balances[key] for key in sorted(balances))]))
-        return StatementPage(lines, following if more else None) if rows else StatementPage([], None)
+        if len(rows) <= limit:
+            return StatementPage(lines, None)
+        # The next page goes on from these balances, so that no page has to sum up all that came after it.
+        numbers = [rows[limit - 1]["id"], *(balances[key] for key in sorted(balances))]
+        return StatementPage(lines, ".".join(map(str, numbers)))
 
     async def summary(self) -> LedgerSummary:
         """The whole ledger: does it add up?"""
