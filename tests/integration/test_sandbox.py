@@ -19,7 +19,7 @@ from hypernode.agent.collect import CollectLimits
 from hypernode.agent.environments import EnvironmentCache
 from hypernode.agent.interpreter import Interpreter
 from hypernode.agent.sandboxes import seccomp, wire
-from hypernode.agent.sandboxes.base import Limits, Mount, Outcome, Reason, SandboxError, Task
+from hypernode.agent.sandboxes.base import Limits, Mount, Outcome, Reason, Sandbox, SandboxError, Task
 from hypernode.agent.sandboxes.bubblewrap import BubblewrapSandbox
 
 MIB = 1 << 20
@@ -415,6 +415,11 @@ async def test_an_environment_works_inside(
         outcome, stdout, stderr = await run(sandbox, msgspec.structs.replace(task, argv=(program, "-c", script)))
         assert outcome.exit_code == 0, stderr
         assert stdout == f"/env {sys.version_info[:2]} 0\n"
+
+
+def test_the_backend_is_a_sandbox(tmp_path: Path, interpreter: Interpreter) -> None:
+    backend: Sandbox = BubblewrapSandbox(tmp_path, interpreter)  # the type checker's test
+    assert backend
 
 
 def test_the_system_call_profile_compiles_for_both_architectures() -> None:

@@ -154,14 +154,14 @@ class BubblewrapSandbox:
         if "error" in answer or not descriptors:
             raise SandboxError("sandbox.task_unknown", str(answer.get("error", "no outputs")))
         root = descriptors[0]
-        work = asyncio.ensure_future(asyncio.to_thread(collect.collect, root, patterns, spool, limits))
-        try:
-            return await asyncio.shield(work)
-        finally:
-            if not work.done():  # cancelled: the thread still walks the folder, whose descriptor it needs
-                with contextlib.suppress(Exception):
-                    await work
-            os.close(root)
+
+        def work() -> Collected:
+            try:
+                return collect.collect(root, patterns, spool, limits)
+            finally:
+                os.close(root)  # here: a cancelled caller doesn't stop the thread, which still reads through it
+
+        return await asyncio.to_thread(work)
 
     async def release(self, key: str) -> None:
         """See `base.Sandbox.release`."""

@@ -178,8 +178,10 @@ class Job:
                 signal.pidfd_send_signal(self.inner_pidfd, signal.SIGKILL)
                 return False
             self._close("inner_pidfd")
+        if self._inner > 0:
             with contextlib.suppress(ChildProcessError):
                 os.waitpid(self._inner, os.WNOHANG)  # an orphan now, and the launcher adopts orphans
+            self._inner = -1  # its number may be another's from here on
         return self.group is None or self.group.kill()
 
     def result(self) -> dict[str, Any]:
