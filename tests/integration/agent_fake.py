@@ -164,6 +164,7 @@ class Fake:
                 self.seen.put_nowait(message)
             case messages.Refuse():
                 self.held.discard(message.lease)
+                self.send(messages.ReportAck(message.lease, message.code))
                 self.seen.put_nowait(message)
             case _:
                 self.seen.put_nowait(message)

@@ -6,7 +6,7 @@ import asyncio
 import hashlib
 import os
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -81,12 +81,17 @@ async def network(tmp_path: Path, store: Path) -> AsyncIterator[Network]:
         yield Network(tmp_path / "node", store, fake)
 
 
-async def settled(agent: Agent) -> None:
-    """Until the node owes nothing."""
+async def until(agent: Agent, true: Callable[[], bool]) -> None:
+    """Until something is true of the node's leases or their files."""
     async with asyncio.timeout(30):
-        while agent.status().leases:
+        while not true():
             agent._executor.changed.clear()
             await agent._executor.changed.wait()
+
+
+async def settled(agent: Agent) -> None:
+    """Until the node owes nothing."""
+    await until(agent, lambda: not agent.status().leases)
 
 
 async def test_runs_a_job_and_signs_what_happened(network: Network) -> None:
@@ -117,7 +122,7 @@ async def test_runs_a_job_and_signs_what_happened(network: Network) -> None:
         assert body.run.memory_peak_bytes > 0
         await settled(agent)
         assert (agent.status().totals.done, agent.status().totals.earned) == (1, 90)
-        assert network.files() == []
+        await until(agent, lambda: network.files() == [])
         assert any(lease in beat.leases for beat in fake.heartbeats) or fake.heartbeats
 
 
@@ -283,7 +288,36 @@ async def test_results_survive_a_restart_until_acknowledged(network: Network) ->
         await settled(agent)
         assert set(fake.hellos[-1].holds) == {kept, lost}
         assert agent.status().totals.done == 1
-        assert network.files() == []
+        await until(agent, lambda: network.files() == [])
+
+
+async def test_a_settled_result_whose_acknowledgement_got_lost_is_counted(network: Network) -> None:
+    fake = network.fake
+    fake.ack_reports = False
+    async with network.agent_running() as agent:
+        lease = fake.lease(job("print('log')"))
+        await fake.next(Report)
+        fake.cut()
+        await asyncio.wait_for(fake.welcomed.wait(), 10)
+        fake.ack_reports = True
+        fake.send(Drop(lease, "lease.stale"))  # a heartbeat named what the coordinator holds to be over
+        await fake.next(Report)
+        await settled(agent)
+        assert (agent.status().totals.done, agent.status().totals.failed) == (1, 0)
+
+
+async def test_a_log_that_the_coordinator_lost_goes_again_before_the_report(network: Network) -> None:
+    fake = network.fake
+    fake.ack_reports = False
+    async with network.agent_running() as agent:
+        lease = fake.lease(job("import os\nfor _ in range(40): os.write(1, b'z' * 65536)"))
+        await fake.next(Report)
+        del fake.logs[lease][1000:]
+        fake.ack_reports = True
+        fake.cut()
+        await fake.next(Report)  # the fake compares its log with the receipt
+        await settled(agent)
+        assert len(fake.logs[lease]) > 40 * 65536
 
 
 async def test_leases_dropped_at_connect_are_forgotten(network: Network) -> None:

@@ -37,7 +37,6 @@ from hypernode.protocol.messages import (
     Lease,
     LeaseRef,
     LogAck,
-    NodeMessage,
     ReportAck,
     Welcome,
 )
@@ -271,10 +270,6 @@ class Agent:
             self._state = AgentState.CONNECTING
         self.online.clear()
         self._executor.disconnected()
-
-    def sent(self, frame: list[NodeMessage]) -> None:
-        """See Party."""
-        self._executor.sent(frame)
 
     def receive(self, message: CoordinatorMessage) -> None:
         """See Party."""

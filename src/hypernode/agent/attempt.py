@@ -23,7 +23,7 @@ from hypernode.agent.sandboxes.base import Reason, Sandbox
 from hypernode.jobs.model import JobDocument
 from hypernode.kernel import limits
 from hypernode.kernel.keys import KeyPair
-from hypernode.ledger.receipt import NODE_CONTEXT, Outcome, encode_body
+from hypernode.ledger.receipt import NODE_CONTEXT, Outcome, ReceiptBody, encode_body
 from hypernode.protocol.messages import Lease
 
 JOB_FAULTS: Final = {"environment.bad_lock", "environment.hash_mismatch", "environment.no_wheel"}
@@ -59,10 +59,11 @@ class Attempt:
         document: JobDocument,
         *,
         isolation: int,
+        key: str,
         on_started: Callable[[], None],
         on_log: Callable[[int], None],
     ) -> None:
-        """`on_started`: the job's process runs. `on_log`: its log file has this many bytes now."""
+        """`key` names its files; `on_started`: the job's process runs; `on_log`: its log has this many bytes now."""
         self._tools = tools
         self._message = lease
         self._document = document
@@ -70,13 +71,13 @@ class Attempt:
         self._on_started = on_started
         self._started_at_ms = 0
         self._broken: OSError | None = None
-        self.key = plan.lease_key(lease.lease)
+        self.key = key
         self.log_path = log_path(tools.home, self.key)
         self.spool = spool_path(tools.home, self.key)
         self._log = LogFile(self.log_path, lambda: on_log(self._log.size_bytes))
 
-    async def run(self) -> Finished:
-        """Prepare, run, collect, sign, write down. The result is on disk on return.
+    async def run(self) -> tuple[Finished, ReceiptBody]:
+        """Prepare, run, collect, sign, write down. The result (as signed, and as a struct) is on disk on return.
 
         Raises GiveBack for what is no result, and the errors `giving_back` knows. Cancelling it kills the task and
         leaves nothing but files of the log and the spool.
@@ -141,30 +142,30 @@ class Attempt:
         self._started_at_ms = _now_ms()
         self._on_started()
 
-    async def _sign(self, ended: SandboxOutcome, verdict: plan.Verdict) -> Finished:
+    async def _sign(self, ended: SandboxOutcome, verdict: plan.Verdict) -> tuple[Finished, ReceiptBody]:
         body = self._body(ended, verdict)
-        if len(body) > limits.RECEIPT_BYTES:
+        data = encode_body(body)
+        if len(data) > limits.RECEIPT_BYTES:
             # Nobody could read the receipt: very many outputs with very long names.
             body = self._body(ended, plan.Verdict(Outcome.OUTPUT_LIMIT, verdict.exit_code, verdict.signal, ()))
-        finished = Finished(self._message.lease, body, self._tools.key.sign(NODE_CONTEXT, body))
+            data = encode_body(body)
+        finished = Finished(self._message.lease, data, self._tools.key.sign(NODE_CONTEXT, data))
         await self._tools.journal.finish(finished)
-        return finished
+        return finished, body
 
-    def _body(self, ended: SandboxOutcome, verdict: plan.Verdict) -> bytes:
-        return encode_body(
-            plan.receipt_body(
-                self._message.lease,
-                self._message.document,
-                verdict,
-                ended,
-                node=self._tools.key.public,
-                started_at_ms=self._started_at_ms,
-                ended_at_ms=_now_ms(),
-                log_bytes=self._log.size_bytes,
-                log_root=self._log.root,
-                sandbox=self._tools.sandbox_name,
-                isolation=self._isolation,
-            )
+    def _body(self, ended: SandboxOutcome, verdict: plan.Verdict) -> ReceiptBody:
+        return plan.receipt_body(
+            self._message.lease,
+            self._message.document,
+            verdict,
+            ended,
+            node=self._tools.key.public,
+            started_at_ms=self._started_at_ms,
+            ended_at_ms=_now_ms(),
+            log_bytes=self._log.size_bytes,
+            log_root=self._log.root,
+            sandbox=self._tools.sandbox_name,
+            isolation=self._isolation,
         )
 
 

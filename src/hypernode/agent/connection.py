@@ -74,9 +74,6 @@ class Party(Protocol):
     def receive(self, message: CoordinatorMessage) -> None:
         """A message arrived."""
 
-    def sent(self, frame: list[NodeMessage]) -> None:
-        """A frame has been handed to the network."""
-
 
 class Connection:
     """Keeps the node connected. What is put into `outbox` goes out in frames while it is."""
@@ -212,7 +209,6 @@ class Connection:
             await self._outbox.filled.wait()
             frame = self._outbox.frame()
             await socket.send(messages.encode(frame))
-            self._party.sent(frame)
 
     async def _heartbeat(self, interval_s: float) -> None:
         while True:

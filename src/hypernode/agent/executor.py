@@ -14,6 +14,7 @@ import msgspec
 
 from hypernode.agent import uploads
 from hypernode.agent.attempt import Attempt, Tools, log_path, spool_path
+from hypernode.agent.home import Home
 from hypernode.agent.journal import Finished
 from hypernode.agent.leases import Held, Leases, Phase
 from hypernode.agent.logs import LogSender
@@ -26,7 +27,7 @@ from hypernode.agent.status import LeaseView
 from hypernode.jobs.model import JobDocument, decode_canonical
 from hypernode.kernel.errors import Malformed
 from hypernode.ledger.receipt import ReceiptBody, decode_body
-from hypernode.protocol.messages import Lease, LeaseRef, LogAck, NodeMessage, Refuse, Report, ReportAck
+from hypernode.protocol.messages import Lease, LeaseRef, LogAck, Refuse, Report, ReportAck
 
 log = logging.getLogger(__name__)
 
@@ -37,12 +38,17 @@ DELIVER_S: Final = 7 * 24 * 3600.0
 class _Work:
     """One lease being worked on."""
 
-    __slots__ = ("attempt", "ending", "held", "name", "sender", "since", "task")
+    __slots__ = ("attempt", "ending", "held", "key", "name", "outputs", "said", "sender", "since", "task")
 
-    def __init__(self, held: Held, sender: LogSender) -> None:
+    def __init__(self, home: Home, held: Held, log_bytes: int = 0) -> None:
         self.held = held
-        self.sender = sender
+        self.key = lease_key(held.lease)
+        self.sender = LogSender(held.lease, log_path(home, self.key), log_bytes)
         self.name = ""
+        self.outputs = True
+        """Whether it may have files in the spool."""
+        self.said = False
+        """Whether its report has been said on this connection."""
         self.since = time.monotonic()
         self.attempt: Attempt | None = None
         self.task: asyncio.Task[None] | None = None
@@ -74,26 +80,20 @@ class Executor:
         """A connection is up: say again what nobody may have heard."""
         self._online = True
         for lease in drop:
-            self.drop(lease, "dropped at connect")
+            self._drop(lease, "dropped at connect")
         self._outbox.clear()
         self._outbox.put_all(self._leases.resume())
-        for work in self._works.values():
+        for work in list(self._works.values()):
+            work.said = False
             work.sender.reconnected()
             self._pump(work)
+            self._report(work)
 
     def disconnected(self) -> None:
         """Nothing that is said now would arrive."""
         self._online = False
         self._outbox.clear()
         self.changed.set()
-
-    def sent(self, frame: list[NodeMessage]) -> None:
-        """Once a refusal is on its way, nothing more is owed for its lease."""
-        for message in frame:
-            if isinstance(message, Refuse):
-                held = self._leases.get(message.lease)
-                if held is not None and held.phase is Phase.REFUSED:
-                    self._forget(message.lease, failed=1)
 
     def take(self, message: Lease) -> None:
         """A lease arrived."""
@@ -108,13 +108,14 @@ class Executor:
         document = why
         held = self._leases.take(lease, document.resources)
         self._tools.journal.take(lease)
-        work = self._works[lease] = _Work(held, LogSender(lease, log_path(self._tools.home, lease_key(lease))))
-        work.name = document.name
+        work = self._works[lease] = _Work(self._tools.home, held)
+        work.name, work.outputs = document.name, bool(document.outputs)
         work.attempt = Attempt(
             self._tools,
             message,
             document,
             isolation=self.isolation,
+            key=work.key,
             on_started=lambda: self._started(work),
             on_log=lambda size_bytes: self._grown(work, size_bytes),
         )
@@ -132,10 +133,12 @@ class Executor:
 
     def drop(self, lease: LeaseRef, code: str) -> None:
         """The lease is gone: end it and forget it."""
-        if self._leases.get(lease) is None:
-            return
-        log.info("lease %s dropped: %s", lease_key(lease), code)
-        self._forget(lease, failed=1)
+        work = self._works.get(lease)
+        if work is not None and work.held.phase is Phase.REPORTED:
+            # It may have been settled while the acknowledgement got lost. The report itself is always answered.
+            self._report(work, unasked=True)
+        else:
+            self._drop(lease, code)
 
     def log_ack(self, message: LogAck) -> None:
         """The coordinator has log bytes."""
@@ -143,16 +146,20 @@ class Executor:
         if work is not None:
             work.sender.acknowledge(message.offset)
             self._pump(work)
+            self._report(work)
 
     def report_ack(self, message: ReportAck) -> None:
-        """A result is settled, or refused for good."""
-        if self._leases.get(message.lease) is None:
+        """A result is settled or refused for good, or a refusal of this node's has been heard."""
+        held = self._leases.get(message.lease)
+        if held is None:
             return
-        if message.code:
+        if held.phase is Phase.REFUSED:
+            self._forget(message.lease, failed=1)
+        elif message.code:
             log.warning("result of %s refused: %s", lease_key(message.lease), message.code)
             self._forget(message.lease, failed=1)
         else:
-            log.info("result of %s accepted, earned %d µHYPER", lease_key(message.lease), message.earned)
+            log.info("result of %s accepted, earned %d µHYPER", _Key(message.lease), message.earned)
             self._forget(message.lease, done=1, earned=message.earned)
 
     # ── the agent's side ────────────────────────────────────────────────────────────────────────────────────────────
@@ -177,8 +184,8 @@ class Executor:
                 log.error("the journal's result of %s is damaged and lost", lease_key(result.lease))
                 self._leases.refused(self._leases.recover(result.lease), RESTARTED, "the result was damaged")
                 continue
-            sender = LogSender(result.lease, log_path(home, lease_key(result.lease)), body.run.log_bytes)
-            work = self._works[result.lease] = _Work(self._leases.recover(result.lease), sender)
+            held = self._leases.recover(result.lease)
+            work = self._works[result.lease] = _Work(home, held, body.run.log_bytes)
             work.task = self._group.create_task(self._to_its_end(work, self._deliver(work, result, body)))
         if interrupted or finished:
             log.info("recovered: %d interrupted, %d results to deliver", len(interrupted), len(finished))
@@ -191,7 +198,7 @@ class Executor:
 
     @property
     def quiet(self) -> bool:
-        """Whether nothing runs and no refusal waits to be sent."""
+        """Whether nothing runs and no refusal waits to be heard."""
         return all(held.phase in (Phase.DELIVERING, Phase.REPORTED) for held in self._leases)
 
     def views(self) -> list[LeaseView]:
@@ -225,10 +232,10 @@ class Executor:
         return GiveBack(BUSY, why) if why is not None else document
 
     async def _run(self, work: _Work, attempt: Attempt) -> None:
-        finished = await attempt.run()
+        finished, body = await attempt.run()
         self._leases.finished(work.held)
         self.changed.set()
-        await self._deliver(work, finished, decode_body(finished.body))
+        await self._deliver(work, finished, body)
 
     async def _to_its_end(self, work: _Work, running: Coroutine[None, None, None]) -> None:
         """Await the work on a lease and turn how it failed into a refusal."""
@@ -254,13 +261,26 @@ class Executor:
         for output in body.work.outputs:
             if output.sha256 not in sent:
                 sent.add(output.sha256)
-                spool = spool_path(self._tools.home, lease_key(lease))
+                spool = spool_path(self._tools.home, work.key)
                 await uploads.upload(self._remote, lease, output, spool, for_s=DELIVER_S)
         await work.sender.complete.wait()
-        report = self._leases.delivered(work.held, Report(lease, finished.body, finished.signature))
-        if self._online:
-            self._outbox.put(report)
+        self._leases.delivered(work.held, Report(lease, finished.body, finished.signature))
+        self._report(work)
         self.changed.set()
+
+    def _report(self, work: _Work, *, unasked: bool = False) -> None:
+        """Say the report, once a connection, when the coordinator has the whole log (`unasked`: whether or not)."""
+        report = work.held.report
+        if work.held.phase is not Phase.REPORTED or report is None or work.said or not self._online:
+            return
+        if unasked or work.sender.complete.is_set():
+            work.said = True
+            self._outbox.put(report)
+
+    def _drop(self, lease: LeaseRef, code: str) -> None:
+        if self._leases.get(lease) is not None:
+            log.info("lease %s dropped: %s", lease_key(lease), code)
+            self._forget(lease, failed=1)
 
     async def _kill(self, work: _Work, attempt: Attempt) -> None:
         try:
@@ -307,7 +327,7 @@ class Executor:
         work = self._works.pop(lease, None)
         if work is not None and work.task is not None and not work.task.done():
             self._end(work, GiveBack("dropped", ""))  # its end removes its files
-        elif work is not None and (work.sender.size_bytes or spool_path(self._tools.home, lease_key(lease)).exists()):
+        elif work is not None and (work.sender.size_bytes or work.outputs):
             self._group.create_task(self._remove_files(lease))
         self.changed.set()
 
@@ -317,6 +337,17 @@ class Executor:
         spool = spool_path(self._tools.home, key)
         if spool.exists():
             await asyncio.to_thread(_remove_folder, spool)
+        self.changed.set()
+
+
+class _Key:
+    """A lease's name for a log line, made only if the line is written."""
+
+    def __init__(self, lease: LeaseRef) -> None:
+        self._lease = lease
+
+    def __str__(self) -> str:
+        return lease_key(self._lease)
 
 
 def _remove_folder(path: Path) -> None:

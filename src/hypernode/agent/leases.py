@@ -19,7 +19,7 @@ class Phase(enum.StrEnum):
     RUNNING = "running"  # its process runs
     DELIVERING = "delivering"  # it has a signed result; outputs and log are on their way
     REPORTED = "reported"  # everything is delivered but the acknowledgement of the report
-    REFUSED = "refused"  # given back; the coordinator has not been told yet
+    REFUSED = "refused"  # given back; the coordinator has not acknowledged that yet
 
 
 _FOLLOWS = {
@@ -119,7 +119,7 @@ class Leases:
         return report
 
     def refused(self, held: Held, code: str, detail: str, job_fault: bool = False) -> Refuse:
-        """The lease goes back. It is held (and said to be) until the refusal is on its way."""
+        """The lease goes back. It is held (and said to be) until a coordinator has acknowledged that."""
         self._to(held, Phase.REFUSED)
         self._free(held)
         held.refuse = Refuse(held.lease, code[:64], detail[:4096], job_fault)
@@ -145,13 +145,12 @@ class Leases:
         return self._slots
 
     def resume(self) -> list[NodeMessage]:
-        """What to say again after a reconnect, when nobody knows what of it arrived before."""
+        """What to say again after a reconnect, when nobody knows what of it arrived before. Reports are not in it:
+        they come after the end of their log has been acknowledged on this connection."""
         messages: list[NodeMessage] = []
         for held in self._held.values():
             if held.phase is Phase.RUNNING:
                 messages.append(Running(held.lease))
-            elif held.report is not None and held.phase is Phase.REPORTED:
-                messages.append(held.report)
             elif held.refuse is not None:
                 messages.append(held.refuse)
         return messages

@@ -179,8 +179,14 @@ class LogSender:
         self._check()
 
     def reconnected(self) -> None:
-        """Nobody knows what of the unacknowledged bytes arrived: send them again."""
+        """Nobody knows what of the unacknowledged bytes arrived: send them again.
+
+        The last acknowledged byte goes again, too. Whoever answers now may be another coordinator, or one whose disk
+        lost the end of the file; its answer says where it wants to go on.
+        """
+        self.acknowledged = max(0, self.acknowledged - 1)
         self._sent = self.acknowledged
+        self._check()
 
     def acknowledge(self, offset: int) -> None:
         """The coordinator has the bytes below `offset`. Fewer than before means that it wants the rest again."""

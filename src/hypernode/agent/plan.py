@@ -25,7 +25,7 @@ PROCESSES: Final = 512
 """Processes and threads of one task."""
 BYTES_PER_FILE: Final = 16 * limits.KIB
 DISK_LEAST_BYTES: Final = 8 * limits.MIB
-"""The smallest /out a file system fits into; a job that asked for less still cannot use much more."""
+"""The smallest /out a file system fits into. What is collected of it is bounded by what the job asked for."""
 NOTED: Final = 20
 """Outputs that were not collected and are named in the log."""
 
@@ -103,7 +103,7 @@ def collect_limits(document: JobDocument) -> CollectLimits:
     """What is collected at most."""
     return CollectLimits(
         files=limits.OUTPUT_FILES,
-        total_bytes=min(max(document.resources.disk_bytes, DISK_LEAST_BYTES), limits.ARTIFACT_BYTES),
+        total_bytes=min(document.resources.disk_bytes, limits.ARTIFACT_BYTES),  # what a coordinator takes,
         depth=limits.OUTPUT_DEPTH,
         path_bytes=limits.PATH_CHARS,
     )
