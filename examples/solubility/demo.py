@@ -9,9 +9,9 @@ import asyncio
 import sys
 import tempfile
 import time
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import aclosing, nullcontext
 from pathlib import Path
-from typing import Any
 
 from merge import fit, merge
 from rich.console import Console
@@ -23,6 +23,7 @@ from hypernode.coordinator.local import LocalNetwork
 from hypernode.jobs.views import JobView
 from hypernode.kernel.errors import HypernodeError
 from hypernode.kernel.money import show
+from hypernode.ledger.model import LedgerSummary
 from hypernode.ledger.receipt import verify
 
 HERE = Path(__file__).resolve().parent
@@ -79,18 +80,16 @@ def build(lock: bytes) -> LocalJob:
 
 
 async def priced(client: AsyncClient, job: LocalJob) -> LocalJob:
-    """The job with the cheapest node's worst price as its cap, once the nodes are there. Raises TimeoutError."""
-    async with asyncio.timeout(60):
-        while True:
-            quote = await client.quote(job)
-            if len(quote.eligible) >= NODES and quote.cheapest_worst_price is not None:
-                break
-            await asyncio.sleep(0.5)
-    cap = quote.cheapest_worst_price
+    """The job with the cheapest node's worst price as its cap."""
+    first = await client.quote(job)
+    if first.cheapest_worst_price is None:
+        raise SystemExit("\n".join(f"{item.nodes} nodes: {item.reason}; {item.remedy}" for item in first.excluded))
+    job = job.with_cap(first.cheapest_worst_price)
+    able = (await client.quote(job)).eligible
     console.print(
-        f"Quote: {TASKS} tasks, each at most {show(cap)} (10 minutes on the cheapest of {len(quote.eligible)} nodes)"
+        f"Quote: {TASKS} tasks, each at most {show(job.document.cap)} (10 minutes); {len(able)} nodes can run them"
     )
-    return job.with_cap(cap)
+    return job
 
 
 async def watch(client: AsyncClient, job: JobView, names: dict[str, str]) -> JobView:
@@ -145,7 +144,7 @@ async def receipts(client: AsyncClient, job: JobView, names: dict[str, str]) -> 
     return len(found)
 
 
-def ledger(summary: Any, job: JobView) -> None:
+def ledger(summary: LedgerSummary, job: JobView) -> None:
     """Print the whole ledger; it must sum to zero."""
     console.print("\nLedger", style="bold")
     table = Table(box=None, pad_edge=False, show_header=False)
@@ -160,36 +159,43 @@ def ledger(summary: Any, job: JobView) -> None:
         raise SystemExit("the ledger does not add up")
 
 
-async def main() -> None:
+async def run(network: LocalNetwork, resolving: Future[bytes], results: Path) -> JobView:
+    """The job, from its quote to its receipts."""
+    async with AsyncClient(network.url, network.client_key) as client:
+        lock = await asyncio.wrap_future(resolving)
+        job = await priced(client, build(lock))
+        names = {node.node: node.name async for node in client.nodes()}
+        submitted = await client.submit(job)
+        console.print(f"Job {submitted.id}: {show(submitted.held)} held in escrow")
+        ended = await watch(client, submitted, names)
+        if ended.state != "succeeded":
+            for sentence in (await client.explain(ended.id)).sentences:
+                console.print(f"  {sentence}", markup=False)
+            raise SystemExit(f"the job {ended.state}")
+        await client.fetch_outputs(ended.id, results)
+        answer(results)
+        if await receipts(client, ended, names) != TASKS:
+            raise SystemExit("a receipt is missing")
+        return ended
+
+
+def main() -> None:
     """Everything, in order."""
     started = time.monotonic()
-    with tempfile.TemporaryDirectory(prefix="hypernode-demo-") as folder:
+    with tempfile.TemporaryDirectory(prefix="hypernode-demo-") as name, ThreadPoolExecutor(1) as pool:
+        folder = Path(name)
         console.print(f"Starting a network: a database, a coordinator and {NODES} nodes …")
-        resolving = asyncio.create_task(asyncio.to_thread(resolve_requirements, ["rdkit"]))
-        async with LocalNetwork(Path(folder) / "network", nodes=NODES) as network:
-            async with AsyncClient(network.url, network.client_key) as client:
-                job = await priced(client, build(await resolving))
-                names = {node.node: node.name async for node in client.nodes()}
-                submitted = await client.submit(job)
-                console.print(f"Job {submitted.id}: {show(submitted.held)} held in escrow")
-                ended = await watch(client, submitted, names)
-                if ended.state != "succeeded":
-                    for sentence in (await client.explain(ended.id)).sentences:
-                        console.print(f"  {sentence}", markup=False)
-                    raise SystemExit(f"the job {ended.state}")
-                results = Path(folder) / "results"
-                await client.fetch_outputs(ended.id, results)
-                answer(results)
-                if await receipts(client, ended, names) != TASKS:
-                    raise SystemExit("a receipt is missing")
-                ledger(await network.ledger_summary(), ended)
+        resolving = pool.submit(resolve_requirements, ["rdkit"])
+        with LocalNetwork(folder / "network", nodes=NODES) as network:
+            ended = asyncio.run(run(network, resolving, folder / "results"))
+            ledger(network.ledger_summary(), ended)
             console.print("\nStopping the network …")
     console.print(f"Done in {time.monotonic() - started:.0f} s; nothing is left running.")
 
 
 if __name__ == "__main__":
     try:
-        asyncio.run(main())
+        main()
     except HypernodeError as error:
         sys.exit(f"error: {error} [{error.code}]")
     except KeyboardInterrupt:

@@ -137,6 +137,7 @@ async def _priced(client: AsyncClient, job: LocalJob, *, choose_cap: bool, quiet
             raise typer.Exit(2)
     elif choose_cap:
         job = job.with_cap(quote.cheapest_worst_price)
+        quote = await client.quote(job)  # which nodes can run it depends on the cap
     if not quiet:
         document = job.document
         nodes = len(quote.eligible)
