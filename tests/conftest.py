@@ -7,7 +7,10 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shutil
+import tempfile
 from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 from uuid import uuid4
 
 import asyncpg
@@ -22,18 +25,24 @@ FAST = {"fsync": "off", "full_page_writes": "off", "wal_level": "minimal", "max_
 
 
 @pytest.fixture(scope="session")
-def postgres_dsn(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def postgres_dsn() -> Iterator[str]:
     """A server for the session; tests take `database` rather than work in this one."""
     given = os.environ.get("HYPERNODE_TEST_DSN")
     if given:
         yield given
         return
-    server = EmbeddedPostgres(tmp_path_factory.mktemp("postgres"), settings=FAST)
-    asyncio.run(server.start())
+    # Not below pytest's own temporary folder: every pytest that starts closes that one to other accounts again, and
+    # under root PostgreSQL runs as one.
+    folder = Path(tempfile.mkdtemp(prefix="hypernode-test-"))
     try:
-        yield server.dsn
+        server = EmbeddedPostgres(folder / "postgres", settings=FAST)
+        asyncio.run(server.start())
+        try:
+            yield server.dsn
+        finally:
+            asyncio.run(server.stop())
     finally:
-        asyncio.run(server.stop())
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 @pytest.fixture(scope="session")
