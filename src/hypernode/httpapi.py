@@ -5,8 +5,10 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+from collections import Counter
 from collections.abc import AsyncIterator, Generator, Mapping
 from typing import Annotated, Any, Final, TypeAlias, TypeVar
+from uuid import UUID
 
 import msgspec
 from litestar.dto import AbstractDTO, DTOFieldDefinition
@@ -18,7 +20,7 @@ from litestar.typing import FieldDefinition
 
 from hypernode.jobs.model import JobDocument
 from hypernode.kernel import decode, limits
-from hypernode.kernel.errors import Problem
+from hypernode.kernel.errors import Overloaded, Problem
 from hypernode.tenancy.model import ProjectCaller
 
 T = TypeVar("T")
@@ -107,6 +109,30 @@ class ServerEvent(msgspec.Struct, frozen=True):
     id: str
     kind: str
     data: Any
+
+
+class Streams:
+    """Counts the event streams each project has open, since every one of them reads the database."""
+
+    def __init__(self) -> None:
+        self._open: Counter[UUID] = Counter()
+
+    def bounded(self, project_id: UUID, events: AsyncIterator[T]) -> AsyncIterator[T]:
+        """The same events, counted while they are read. Raises Overloaded, before anything is sent, when the project
+        has STREAMS_PER_PROJECT open."""
+        if self._open[project_id] >= limits.STREAMS_PER_PROJECT:
+            raise Overloaded(f"{limits.STREAMS_PER_PROJECT} streams of this project are open", retry_after_s=5)
+        return self._counted(project_id, events)
+
+    async def _counted(self, project_id: UUID, events: AsyncIterator[T]) -> AsyncIterator[T]:
+        self._open[project_id] += 1
+        try:
+            async for event in events:
+                yield event
+        finally:
+            self._open[project_id] -= 1
+            if not self._open[project_id]:
+                del self._open[project_id]
 
 
 def event_stream(events: AsyncIterator[ServerEvent | None], headers: Mapping[str, str] | None = None) -> Stream:

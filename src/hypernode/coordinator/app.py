@@ -93,6 +93,7 @@ def build_app(services: Services, on_failure: Callable[[BaseException], None]) -
     )
     return Litestar(
         route_handlers=[api, connect, _healthz, _readyz(services), _metrics(services.metrics)],
+        before_send=[_count_responses(services.metrics)],
         lifespan=[lambda _: _running(services, on_failure)],
         exception_handlers={HypernodeError: on_error, HTTPException: on_http_error, Exception: on_unexpected},
         request_max_body_size=limits.BODY_BYTES,
@@ -128,6 +129,16 @@ def _metrics(metrics: Metrics) -> Any:
         return Response(body, headers={"content-type": content_type})
 
     return exposition
+
+
+def _count_responses(metrics: Metrics) -> Any:
+    async def count(message: Any, scope: Any) -> None:
+        if message["type"] == "http.response.start":
+            # The template of the path, not the path: labels must not grow with what strangers ask for.
+            route = scope.get("path_template", "unknown")
+            metrics.requests.labels(scope["method"], route, message["status"]).inc()
+
+    return count
 
 
 @asynccontextmanager

@@ -20,6 +20,7 @@ from hypernode.jobs.service.attempts import Attempts
 from hypernode.kernel import limits
 from hypernode.kernel.errors import Unavailable
 from hypernode.nodes.service import Nodes
+from hypernode.tenancy.service import Tenancy
 
 log = logging.getLogger(__name__)
 
@@ -35,6 +36,7 @@ class Keeper:
         settings: Settings,
         coordinator_id: UUID,
         pool: Pool,
+        tenancy: Tenancy,
         nodes: Nodes,
         attempts: Attempts,
         artifacts: ArtifactService,
@@ -44,6 +46,7 @@ class Keeper:
         self._settings = settings
         self._id = coordinator_id
         self._pool = pool
+        self._tenancy = tenancy
         self._nodes = nodes
         self._attempts = attempts
         self._artifacts = artifacts
@@ -59,7 +62,7 @@ class Keeper:
         await _every(limits.POLL_S, self._sweep)
 
     async def tidy(self) -> None:
-        """Every hour: make the next month's partitions, forget uploads nobody goes on with."""
+        """Every hour: make the next month's partitions; forget uploads nobody goes on with, old keys and tokens."""
         await _every(HOURLY_S, self._tidy)
 
     async def _renew(self) -> None:
@@ -85,6 +88,8 @@ class Keeper:
     async def _tidy(self) -> None:
         await self._pool.execute("select ensure_partitions()")
         await self._artifacts.sweep()
+        await self._tenancy.forget_answers()
+        await self._nodes.forget_join_tokens()
 
 
 async def _every(interval_s: float, duty: Callable[[], Awaitable[None]]) -> None:

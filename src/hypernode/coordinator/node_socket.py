@@ -115,9 +115,7 @@ class NodeSocket:
         keys.verify(hello.node_key, messages.HELLO_CONTEXT, signed, hello.signature)
         if self._stopping:
             raise Unavailable("the coordinator is stopping")
-        holds = {unwire(ref) for ref in hello.holds}
-        live = await self._attempts.of_node(hello.node_key)
-        session = Session(hello.node_key, self._id, hello.capabilities, hello.ask)
+        session = Session(hello.node_key, hello.capabilities, hello.ask)
         session.draining = hello.draining
         await self._nodes.connect(
             hello.node_key,
@@ -129,11 +127,14 @@ class NodeSocket:
             hello.draining,
             self._settings.lease_ms,
         )
+        # Only now: from here on nothing can be leased to this node in the name of an older session.
+        holds = {unwire(ref) for ref in hello.holds}
+        live = await self._attempts.of_node(hello.node_key)
         settled = await self._attempts.settled(holds - live.keys())
         for ref, attempt in live.items():
             if ref in holds:
                 session.offer.take(attempt.demand)
-                session.hold(ref, attempt.demand)
+                session.hold(ref, attempt.demand, running=attempt.running)
         welcome = messages.Welcome(
             session.id.bytes,
             self._settings.lease_ms,
@@ -225,11 +226,7 @@ class _Conversation:
             case messages.Heartbeat():
                 self._beat(message)
             case messages.Running(lease):
-                held = self._session.leases.get(unwire(lease))
-                if held is None:
-                    self._reports.drop(self._session, unwire(lease), StaleLease.code)
-                else:
-                    held.starting = self._do(self._reports.running(self._session, unwire(lease)))
+                self._started(unwire(lease))
             case messages.Log(lease):
                 end = self._reports.append_log(self._session, message, unwire(lease))
                 if end is not None:
@@ -243,6 +240,14 @@ class _Conversation:
                 self._do(self._socket._nodes.draining(self._session.node))
             case messages.Hello():
                 raise Malformed("Hello is said once")
+
+    def _started(self, ref: Ref) -> None:
+        held = self._session.leases.get(ref)
+        if held is None:
+            self._reports.drop(self._session, ref, StaleLease.code)
+        elif not held.running:
+            held.running = True
+            held.starting = self._do(self._reports.running(self._session, ref))
 
     def _end(self, ref: Ref, ending: Coroutine[Any, Any, None]) -> None:
         """The end of an attempt is written after its start."""

@@ -78,7 +78,7 @@ class Services:
             settings, key, self.id, self.nodes, self.attempts, reports, self.sessions, hints, self.metrics
         )
         self.keeper: Final = Keeper(
-            settings, self.id, pool, self.nodes, self.attempts, self.artifacts, reports, self.sessions
+            settings, self.id, pool, self.tenancy, self.nodes, self.attempts, self.artifacts, reports, self.sessions
         )
 
     async def start(self) -> None:

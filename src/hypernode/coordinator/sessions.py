@@ -27,6 +27,8 @@ class Held(msgspec.Struct):
     """A lease that a node holds."""
 
     demand: Demand
+    running: bool = False
+    """Whether it is known that the process has started."""
     missed: int = 0
     starting: asyncio.Task[None] | None = None
     """Writes that the process has started; what comes later about the lease waits for it."""
@@ -36,10 +38,9 @@ class Held(msgspec.Struct):
 class Session:
     """One node's connection."""
 
-    def __init__(self, node: str, project_id: UUID, capabilities: Capabilities, ask: Ask) -> None:
+    def __init__(self, node: str, capabilities: Capabilities, ask: Ask) -> None:
         self.id: Final = uuid7()
         self.node: Final = node
-        self.project_id: Final = project_id
         self.ask: Final = ask
         self.offer: Offer = idle_offer(node, capabilities, ask)
         self.leases: dict[Ref, Held] = {}
@@ -72,9 +73,9 @@ class Session:
         batch, self._outbox = self._outbox, []
         return batch
 
-    def hold(self, ref: Ref, demand: Demand) -> Held:
+    def hold(self, ref: Ref, demand: Demand, *, running: bool = False) -> Held:
         """The node holds a lease that was taken from its offer before."""
-        held = Held(demand)
+        held = Held(demand, running)
         self.leases[ref] = held
         return held
 

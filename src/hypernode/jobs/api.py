@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from typing import Annotated, Any, Final, TypeAlias
+from typing import Annotated, Final, TypeAlias
 from uuid import UUID
 
 import msgspec
-from litestar import Controller, Request, get, post
-from litestar.datastructures import State
+from litestar import Controller, get, post
 from litestar.params import Dependency, Parameter
 from litestar.response import Stream
 
@@ -198,7 +197,8 @@ class JobController(Controller):
         last_event_id: LastEventId = None,
     ) -> Stream:
         """Follow a task's log."""
-        return event_stream(await jobs.follow_log(project.project_id, job_id, task, last_event_id))
+        following = await jobs.follow_log(project.project_id, job_id, task, last_event_id)
+        return event_stream(jobs.streams.bounded(project.project_id, following))
 
 
 @get(
@@ -213,12 +213,12 @@ class JobController(Controller):
 async def events(
     project: Project,
     jobs: Service,
-    request: Request[Any, Any, State],
     job: Annotated[UUID | None, Parameter(required=False)] = None,
     last_event_id: LastEventId = None,
 ) -> Stream:
     """Follow events."""
-    return event_stream(_events(jobs, project.project_id, job, last_event_id))
+    following = _events(jobs, project.project_id, job, last_event_id)
+    return event_stream(jobs.streams.bounded(project.project_id, following))
 
 
 async def _events(

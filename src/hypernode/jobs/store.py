@@ -149,9 +149,9 @@ async def insert_attempts(connection: Connection, leases: Sequence[Lease]) -> di
     return {(row["job_id"], row["task"]): row["epoch"] for row in rows}
 
 
-async def mark_running(connection: Connection, items: Sequence[tuple[Ref, str]]) -> dict[Ref, Event]:
-    """Attempts whose process has started, each said by the node that holds it. Returns those that were marked, with
-    the event to be written."""
+async def mark_running(connection: Connection, items: Sequence[tuple[Ref, str]]) -> dict[Ref, Event | None]:
+    """Attempts whose process has started, each said by the node that holds it. Returns those that are held, each with
+    the event to be written, or None if it was known to run."""
     rows = await connection.fetch(
         queries.mark_running,
         [ref.job_id for ref, _ in items],
@@ -163,5 +163,7 @@ async def mark_running(connection: Connection, items: Sequence[tuple[Ref, str]])
         Ref(row["job_id"], row["task"], row["epoch"]): Event(
             row["project_id"], "task.running", row["job_id"], row["task"], row["epoch"], row["node"]
         )
+        if row["fresh"]
+        else None
         for row in rows
     }

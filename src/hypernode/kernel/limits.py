@@ -37,7 +37,6 @@ DISK_BYTES: Final = 64 * TIB
 GPUS: Final = 64
 TIMEOUT_S: Final = 30 * 24 * 3600
 RETRIES: Final = 20
-PRIORITY: Final = 100
 
 # artifacts and outputs
 ARTIFACT_BYTES: Final = 64 * GIB
@@ -83,8 +82,9 @@ CLOCK_SKEW_S: Final = 120
 JOIN_TOKEN_S: Final = 24 * 3600
 
 # coordinator
+ANSWERS_S: Final = 7 * 24 * 3600
+"""How long an Idempotency-Key is remembered."""
 FLUSH_ITEMS: Final = 64
-FLUSH_DELAY_MS: Final = 5
 QUEUE_ITEMS: Final = 20_000
 """Writes waiting to be coalesced before callers are told to slow down."""
 MATCH_PAGE: Final = 256

@@ -62,6 +62,10 @@ class Nodes:
         token = JoinToken(self._addresses, self._fingerprint, secret)
         return JoinTokenView(token.text(), rfc3339(expires))
 
+    async def forget_join_tokens(self) -> None:
+        """Forget tokens that expired long ago."""
+        await self._pool.execute(queries.forget_join_tokens)
+
     async def enrol(self, request: EnrolRequest) -> tuple[UUID, str]:
         """Let a node in. Returns id and name of the project it earns for.
 

@@ -75,6 +75,10 @@ class Tenancy:
         if await self._pool.fetchval(queries.revoke_key, handle) is None:
             raise NotFound(f"there is no valid key {handle!r}")
 
+    async def forget_answers(self) -> None:
+        """Forget idempotency keys that nobody will repeat any more."""
+        await self._pool.execute(queries.forget_answers, float(limits.ANSWERS_S))
+
     async def authenticate(self, key: str) -> ProjectCaller:
         """Whose key this is. Raises Unauthenticated, in the same words for every reason."""
         digest = secret_hash(key)

@@ -10,6 +10,7 @@ import msgspec
 from hypernode.db.pool import Pool
 from hypernode.jobs import store
 from hypernode.jobs.endings import Loss, Ref
+from hypernode.jobs.lifecycle import AttemptState
 from hypernode.jobs.service.documents import Documents, KnownJob
 from hypernode.jobs.store import queries
 from hypernode.kernel import limits
@@ -24,6 +25,7 @@ class LiveLease(msgspec.Struct, frozen=True):
     """A lease a node holds by the database."""
 
     demand: Demand
+    running: bool
     cancel_requested: bool
 
 
@@ -41,7 +43,9 @@ class Attempts:
         for row in rows:
             job = self._documents.decoded(row["job_id"], row["project_id"], row["document"])
             demand = demand_of(job.document, row["remaining_cap"])
-            leases[Ref(row["job_id"], row["task"], row["epoch"])] = LiveLease(demand, row["cancel_requested"])
+            leases[Ref(row["job_id"], row["task"], row["epoch"])] = LiveLease(
+                demand, row["state"] == AttemptState.RUNNING, row["cancel_requested"]
+            )
         return leases
 
     async def settled(self, refs: Collection[Ref]) -> set[Ref]:

@@ -7,7 +7,7 @@ from uuid import UUID
 
 from hypernode.events.hints import Hints
 from hypernode.events.service import Feed
-from hypernode.httpapi import ServerEvent
+from hypernode.httpapi import ServerEvent, Streams
 from hypernode.jobs.explain import explain
 from hypernode.jobs.lifecycle import JobState, TaskState
 from hypernode.jobs.logs import FrameReader
@@ -46,6 +46,7 @@ class Jobs:
         self._hints = hints
         self._tell_cancelled = tell_cancelled
         self.feed = feed
+        self.streams = Streams()
 
     async def submit(self, project_id: UUID, document: JobDocument, idempotency: Idempotency | None) -> JobView:
         """Take a job. Raises CapTooLow, InvalidInput, InsufficientFunds, IdempotencyMismatch, Overloaded."""

@@ -150,18 +150,18 @@ class Leases:
         ]
 
     async def running(self, ref: Ref, node: str) -> bool:
-        """A node says that a task's process has started. False if the lease is not (any more) its."""
+        """A node says that a task's process has started, maybe once more. False if the lease is not (any more) its."""
         return await self._running.submit((ref, node))
 
     async def _mark_running(self, items: list[tuple[Ref, str]]) -> list[bool | Exception]:
-        async def work(connection: Connection) -> dict[Ref, Event]:
-            marked = await store.mark_running(connection, items)
-            await record(connection, list(marked.values()))
-            return marked
+        async def work(connection: Connection) -> dict[Ref, Event | None]:
+            held = await store.mark_running(connection, items)
+            await record(connection, [event for event in held.values() if event is not None])
+            return held
 
-        marked = await run_transaction(self._pool, work, idempotent=True)
+        held = await run_transaction(self._pool, work, idempotent=True)
         self._hints.events.give()
-        return [ref in marked for ref, _ in items]
+        return [ref in held for ref, _ in items]
 
     async def close(self) -> None:
         """Write what was taken in."""
