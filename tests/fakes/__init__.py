@@ -1,0 +1,1 @@
+"""Parties of the network that tests play themselves."""
