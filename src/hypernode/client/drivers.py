@@ -51,7 +51,7 @@ class Settings:
         return {
             "base_url": self.url,
             "headers": self.headers,
-            "verify": tls.context(self.url, self.certificate) if secure else True,
+            "verify": tls.context(self.url, self.certificate) if secure else tls.nobody(),
             "trust_env": not tls.on_loopback(self.url),
             "timeout": self.timeout(self.timeout_s),
         }

@@ -66,6 +66,11 @@ def context(url: str, certificate: str | os.PathLike[str] | None) -> ssl.SSLCont
     return pinned
 
 
+def nobody() -> ssl.SSLContext:
+    """Trusts no certificate: for plain http, where loading the system's authorities would only take time."""
+    return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+
+
 def _from_file(certificate: str | os.PathLike[str]) -> ssl.SSLContext:
     path = Path(certificate).expanduser()
     try:
