@@ -1,0 +1,53 @@
+"""One ordinary network of two nodes for the session; one with short leases, for tests that kill and freeze."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from e2e.network import Net, left_over, settles
+from hypernode.coordinator.local import LocalNetwork
+
+LEASE_MS = 3000
+HEARTBEAT_MS = 500
+GRACE_MS = 5000
+
+
+@pytest.fixture(scope="session")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Where all networks live. When they have ended, nothing that belongs to them is left on the machine."""
+    folder = tmp_path_factory.mktemp("e2e")
+    yield folder
+    assert settles(lambda: left_over(folder)) == []
+
+
+@pytest.fixture(scope="session")
+def net(place: Path) -> Iterator[Net]:
+    """Two nodes, for whatever breaks nothing."""
+    with LocalNetwork(place / "shared", nodes=2) as network:
+        net = Net(network)
+        yield net
+        net.check_ledger()
+        net.end()
+
+
+@pytest.fixture(scope="session")
+def fragile_network(place: Path) -> Iterator[Net]:
+    """Two nodes with leases of three seconds. Take `fragile` instead, which is whole at the start of each test."""
+    network = LocalNetwork(place / "fragile", nodes=2, lease_ms=LEASE_MS, heartbeat_ms=HEARTBEAT_MS, grace_ms=GRACE_MS)
+    with network:
+        net = Net(network)
+        yield net
+        net.repair()
+        net.check_ledger()
+        net.end()
+
+
+@pytest.fixture
+def fragile(fragile_network: Net) -> Iterator[Net]:
+    """A network to hurt: whatever is dead or frozen at the end of a test is brought back."""
+    yield fragile_network
+    fragile_network.repair()
+    fragile_network.check_ledger()
