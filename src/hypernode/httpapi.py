@@ -27,6 +27,8 @@ T = TypeVar("T")
 
 PROBLEM_JSON: Final = "application/problem+json"
 YAML_TYPES: Final = ("application/yaml", "application/x-yaml", "text/yaml")
+PUBLIC: Final = "public"
+"""`opt={PUBLIC: True}` marks a handler that needs no API key."""
 KEEP_ALIVE_S: Final = 15.0
 
 Project: TypeAlias = Annotated[ProjectCaller, Dependency(skip_validation=True)]
@@ -65,7 +67,7 @@ class Decoded(AbstractDTO[T]):
     def decode_bytes(self, value: bytes) -> Any:
         content_type = self.asgi_connection.headers.get("content-type", "").partition(";")[0].strip().lower()
         if content_type in YAML_TYPES:
-            return decode.from_yaml(value, self.model_type, max_bytes=limits.BODY_BYTES)
+            return decode.from_yaml(value, self.model_type, max_bytes=limits.YAML_BODY_BYTES)
         return decode.from_json(value, self.model_type)
 
     def decode_builtins(self, value: dict[str, Any]) -> Any:

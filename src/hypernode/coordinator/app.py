@@ -22,6 +22,7 @@ from hypernode.coordinator.metrics import Metrics
 from hypernode.coordinator.problems import on_error, on_http_error, on_unexpected
 from hypernode.coordinator.services import Services
 from hypernode.db.pool import is_ready
+from hypernode.httpapi import PUBLIC
 from hypernode.jobs.api import JobController, events
 from hypernode.kernel import limits
 from hypernode.kernel.errors import HypernodeError, Unavailable
@@ -45,7 +46,7 @@ class NetworkView(msgspec.Struct, frozen=True):
 def build_app(services: Services, on_failure: Callable[[BaseException], None]) -> Litestar:
     """The application. Its loops run within its lifespan; `on_failure` is told when one of them ends unexpectedly."""
 
-    @get("/network", summary="The network", tags=["network"], security=[])
+    @get("/network", summary="The network", tags=["network"], security=[], opt={PUBLIC: True})
     async def network() -> NetworkView:
         """Version, and the public keys that sign receipts."""
         return NetworkView(hypernode.__version__, services.key.public, await services.nodes.coordinator_keys())
@@ -59,8 +60,8 @@ def build_app(services: Services, on_failure: Callable[[BaseException], None]) -
             await response.to_asgi_response(app=None, request=Request(scope))(scope, receive, send)
 
     dependencies = {
-        "project": Provide(_request_dependency(services.authenticator.project)),
-        "caller": Provide(_request_dependency(services.authenticator.caller)),
+        "project": Provide(services.authenticator.project),
+        "caller": Provide(services.authenticator.caller),
         **{
             name: Provide(_constant(value), sync_to_thread=False)
             for name, value in {
@@ -76,6 +77,7 @@ def build_app(services: Services, on_failure: Callable[[BaseException], None]) -
     api = Router(
         "/api/v1",
         dependencies=dependencies,
+        guards=[services.authenticator.guard],
         security=[{"apiKey": []}],
         route_handlers=[
             JobController,
@@ -171,13 +173,6 @@ async def _running(services: Services, on_failure: Callable[[BaseException], Non
 def _constant(value: Any) -> Callable[[], Any]:
     def provide() -> Any:
         return value
-
-    return provide
-
-
-def _request_dependency(method: Any) -> Callable[..., Any]:
-    async def provide(request: Request[Any, Any, Any]) -> Any:
-        return await method(request)
 
     return provide
 

@@ -5,8 +5,11 @@ from __future__ import annotations
 import time
 from typing import Any
 
+from litestar import Request
 from litestar.connection import ASGIConnection
+from litestar.handlers import BaseRouteHandler
 
+from hypernode.httpapi import PUBLIC
 from hypernode.jobs.service.attempts import Attempts
 from hypernode.kernel.errors import Forbidden, StaleLease, Unauthenticated
 from hypernode.protocol import tokens
@@ -23,15 +26,27 @@ class Authenticator:
         self._tenancy = tenancy
         self._attempts = attempts
 
-    async def project(self, connection: ASGIConnection[Any, Any, Any, Any]) -> ProjectCaller:
-        """The project of an API key. Raises Unauthenticated, or Forbidden for a node."""
-        caller = await self.caller(connection)
+    async def guard(self, connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRouteHandler) -> None:
+        """Before anything of a request is read: who is it? Handlers marked PUBLIC take anyone."""
+        if not handler.opt.get(PUBLIC):
+            connection.state.caller = await self._authenticate(connection)
+
+    @staticmethod
+    async def caller(request: Request[Any, Any, Any]) -> Caller:
+        """Who asks: a project, or a node for a lease it holds."""
+        caller: Caller = request.state.caller
+        return caller
+
+    @staticmethod
+    async def project(request: Request[Any, Any, Any]) -> ProjectCaller:
+        """Which project asks. Raises Forbidden for a node."""
+        caller = request.state.caller
         if not isinstance(caller, ProjectCaller):
             raise Forbidden("a lease gives access to its own artifacts and nothing else")
         return caller
 
-    async def caller(self, connection: ASGIConnection[Any, Any, Any, Any]) -> Caller:
-        """A project or a node. Raises Unauthenticated; StaleLease when the node no longer holds the lease."""
+    async def _authenticate(self, connection: ASGIConnection[Any, Any, Any, Any]) -> Caller:
+        """Raises Unauthenticated; StaleLease when the node no longer holds the lease."""
         header = connection.headers.get("authorization", "")
         scheme, _, credentials = header.partition(" ")
         if len(header) <= MAX_HEADER and credentials:

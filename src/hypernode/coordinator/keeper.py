@@ -9,23 +9,19 @@ from collections.abc import Awaitable, Callable
 from typing import Final
 from uuid import UUID
 
-import asyncpg
-
 from hypernode.artifacts.service import ArtifactService
 from hypernode.coordinator.reports import Reports
 from hypernode.coordinator.sessions import Sessions
 from hypernode.coordinator.settings import Settings
-from hypernode.db.pool import LOST, Pool
+from hypernode.db.pool import AWAY, Pool, is_away
 from hypernode.jobs.service.attempts import Attempts
 from hypernode.kernel import limits
-from hypernode.kernel.errors import Unavailable
 from hypernode.nodes.service import Nodes
 from hypernode.tenancy.service import Tenancy
 
 log = logging.getLogger(__name__)
 
 HOURLY_S: Final = 3600.0
-_DATABASE_AWAY: Final = (Unavailable, TimeoutError, asyncpg.QueryCanceledError, *LOST)
 
 
 class Keeper:
@@ -98,8 +94,8 @@ async def _every(interval_s: float, duty: Callable[[], Awaitable[None]]) -> None
         start = time.monotonic()
         try:
             await duty()
-        except _DATABASE_AWAY as error:
-            if isinstance(error, asyncpg.InterfaceError) and "clos" not in str(error):
+        except AWAY as error:
+            if not is_away(error):
                 raise
             log.warning("%s: the database is away: %r", duty.__qualname__, error)
         await asyncio.sleep(max(0.05, interval_s - (time.monotonic() - start)))

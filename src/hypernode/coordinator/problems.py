@@ -10,6 +10,7 @@ import msgspec
 from litestar import MediaType, Request, Response
 from litestar.exceptions import HTTPException, ValidationException
 
+from hypernode.db.pool import is_away
 from hypernode.httpapi import PROBLEM_JSON
 from hypernode.kernel.errors import (
     FieldError,
@@ -64,9 +65,12 @@ def on_http_error(request: Request[Any, Any, Any], error: HTTPException) -> Resp
 
 def on_unexpected(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
     """A mistake of ours, or a database that is away. Details are logged, not told."""
-    if isinstance(error, asyncpg.PostgresConnectionError | asyncpg.QueryCanceledError | OSError | TimeoutError):
+    if is_away(error):
         log.warning("%s %s: database: %r", request.method, request.url.path, error)
         return _respond(request, problem_of(Unavailable("the database did not answer"), request.url.path), 1)
+    if isinstance(error, asyncpg.DataError):
+        # Such as a NUL character in a text: nothing was written, and the database said what it cannot hold.
+        return _respond(request, problem_of(Malformed("a value cannot be stored or compared"), request.url.path))
     log.error("%s %s: unexpected error", request.method, request.url.path, exc_info=error)
     return _respond(request, problem_of(InternalError(), request.url.path))
 

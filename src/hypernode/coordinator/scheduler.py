@@ -7,6 +7,7 @@ import time
 
 from hypernode.coordinator.metrics import Metrics
 from hypernode.coordinator.sessions import Sessions, wire
+from hypernode.db.pool import AWAY, CommitUnknown, is_away
 from hypernode.events.hints import Hints
 from hypernode.jobs.service.lease import Granted, Leases
 from hypernode.kernel import limits
@@ -30,7 +31,12 @@ class Scheduler:
         while True:
             seen = self._hints.ready.count
             start = time.perf_counter()
-            await self.match()
+            try:
+                await self.match()
+            except AWAY as error:
+                if not is_away(error):
+                    raise
+                log.warning("matching: the database is away: %r", error)
             self._metrics.match_s.observe(time.perf_counter() - start)
             await self._hints.ready.wait(seen, limits.POLL_S)
 
@@ -51,6 +57,13 @@ class Scheduler:
             granted: list[Granted] = []
             try:
                 granted = await self._leases.lease(sendable, asks, sessions)
+            except CommitUnknown as error:
+                # Leases may exist that nobody was told of. A node that connects anew without them gives them up.
+                for assignment in sendable:
+                    doubtful = self._sessions.get(assignment.node)
+                    if doubtful is not None:
+                        doubtful.close(error.code, str(error), retry=True)
+                raise
             finally:
                 kept = {(g.assignment.ready.queue_id, g.assignment.task) for g in granted}
                 by_node = {offer.node: offer for offer in offers}

@@ -39,6 +39,8 @@ Labels: TypeAlias = Annotated[
     Parameter(query="label", required=False, max_items=limits.LABELS, description="`key:value`; all must match."),
 ]
 
+EPOCH_HEADER: Final = "hypernode-epoch"
+"""Which attempt's log it is; 0 where there was none yet."""
 _NO_JOB: Final = "The project has no such job."
 
 
@@ -177,8 +179,9 @@ class JobController(Controller):
         offset: Annotated[int, Parameter(ge=0, le=limits.LOG_BYTES, required=False)] = 0,
     ) -> Stream:
         """The log of an attempt from `offset` on."""
-        chunks = await jobs.log(project.project_id, job_id, task, epoch, offset)
-        return Stream(chunks, media_type="application/octet-stream", headers={"x-content-type-options": "nosniff"})
+        shown, chunks = await jobs.log(project.project_id, job_id, task, epoch, offset)
+        headers = {"x-content-type-options": "nosniff", EPOCH_HEADER: str(shown)}
+        return Stream(chunks, media_type="application/octet-stream", headers=headers)
 
     @get(
         "/{job_id:uuid}/logs/stream",

@@ -12,7 +12,7 @@ from uuid import UUID
 import msgspec
 
 from hypernode.jobs.lifecycle import AttemptState, History, Next, TaskState, after_loss, after_report
-from hypernode.jobs.model import JobDocument, output_matches
+from hypernode.jobs.model import JobDocument, check_path, output_matches
 from hypernode.jobs.tally import Tally
 from hypernode.kernel.errors import HypernodeError, InvalidInput, StaleLease
 from hypernode.ledger.model import billed_ms, price, split, worst_price
@@ -170,6 +170,10 @@ def _check(item: Report, tally: Tally, document: JobDocument) -> None:
     if said != (tally.content_id, ref.task, str(ref.job_id), ref.epoch, item.node):
         raise InvalidInput("the receipt is about another job, task, attempt or node than the lease")
     for output in body.work.outputs:
+        try:
+            check_path(output.path)
+        except ValueError as error:
+            raise InvalidInput(f"the receipt lists an impossible output: {error}") from error
         if not output_matches(document.outputs, output.path):
             raise InvalidInput(f"the receipt lists an output that was not declared: {output.path!r}")
     if len({output.path for output in body.work.outputs}) != len(body.work.outputs):

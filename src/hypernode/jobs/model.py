@@ -139,8 +139,8 @@ class JobDocument(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
                     raise ValueError(f"input {path!r} lies below another input")
         if self.runtime.script is not None and self.runtime.script not in self.inputs:
             raise ValueError(f"runtime.script {self.runtime.script!r} is not among the inputs")
-        if any("\x00" in value for value in self.environment.values()):
-            raise ValueError("environment values must not contain NUL characters")
+        if any("\x00" in value for value in (*self.environment.values(), *self.labels.values())):
+            raise ValueError("environment and label values must not contain NUL characters")
 
     @property
     def size(self) -> int:

@@ -12,6 +12,8 @@ TIB: Final = 1024 * GIB
 # HTTP
 BODY_BYTES: Final = 8 * MIB
 """A JSON body. Artifacts travel as raw streams and are bounded by ARTIFACT_BYTES instead."""
+YAML_BODY_BYTES: Final = 32 * KIB
+"""A job document in YAML over HTTP. Reading YAML takes 3 µs a byte, during which nothing else is answered."""
 PAGE_ITEMS: Final = 200
 PAGE_ITEMS_DEFAULT: Final = 50
 BATCH_JOBS: Final = 1000

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated, TypeAlias
+from typing import Annotated, Final, TypeAlias
 
 from litestar import Controller, get, post
 from litestar.params import Dependency, Parameter
 
-from hypernode.httpapi import Cursor, Decoded, IdempotencyKey, Limit, Project, problems
+from hypernode.httpapi import PUBLIC, Cursor, Decoded, IdempotencyKey, Limit, Project, problems
 from hypernode.kernel import limits
 from hypernode.kernel.keys import KeyPair
 from hypernode.nodes.model import Enrolment, EnrolRequest, JoinTokenRequest, JoinTokenView, NodePage, NodeView
@@ -15,6 +15,8 @@ from hypernode.nodes.service import Nodes
 
 Registry: TypeAlias = Annotated[Nodes, Dependency(skip_validation=True)]
 Identity: TypeAlias = Annotated[KeyPair, Dependency(skip_validation=True)]
+ENROL_BODY_BYTES: Final = 16 * limits.KIB
+"""Anyone may ask to be enrolled, so little is read before the join token is checked."""
 NodeKey: TypeAlias = Annotated[str, Parameter(max_length=44, pattern="^[1-9A-HJ-NP-Za-km-z]+$")]
 
 
@@ -64,6 +66,8 @@ class NodeController(Controller):
         dto=Decoded[EnrolRequest],
         return_dto=None,
         security=[],
+        opt={PUBLIC: True},
+        request_max_body_size=ENROL_BODY_BYTES,
         responses=problems(
             s401="The signature does not belong to the key.",
             s403="The join token is unknown, expired or used, or the key belongs to somebody else's node.",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import AsyncIterator, Callable, Sequence
 from uuid import UUID
 
@@ -10,7 +11,7 @@ from hypernode.events.service import Feed
 from hypernode.httpapi import ServerEvent, Streams
 from hypernode.jobs.explain import explain
 from hypernode.jobs.lifecycle import JobState, TaskState
-from hypernode.jobs.logs import FrameReader
+from hypernode.jobs.logs import FrameReader, LogFrame
 from hypernode.jobs.logstore import LogRef, LogStore
 from hypernode.jobs.model import JobDocument
 from hypernode.jobs.service.cancel import Cancels, LiveAttempt
@@ -21,6 +22,8 @@ from hypernode.kernel import limits
 from hypernode.kernel.errors import HypernodeError, InvalidInput, NotFound
 from hypernode.market.service import Market, refuse_low_cap
 from hypernode.tenancy.model import Idempotency
+
+log = logging.getLogger(__name__)
 
 
 class Jobs:
@@ -121,12 +124,13 @@ class Jobs:
 
     async def log(
         self, project_id: UUID, job_id: UUID, task: int, epoch: int | None, offset: int
-    ) -> AsyncIterator[bytes]:
-        """The bytes of an attempt's log that are there now. Raises NotFound."""
+    ) -> tuple[int, AsyncIterator[bytes]]:
+        """Whose log it is (the attempt's epoch) and its bytes that are there now. Raises NotFound."""
         _, newest = await self._reader.current_epoch(project_id, job_id, task)
         if epoch is not None and epoch > newest:
             raise NotFound(f"task {task} has had {newest} attempts; there is no attempt {epoch}")
-        return self._log_pieces(LogRef(job_id, task, epoch or newest), offset)
+        shown = epoch or newest
+        return shown, self._log_pieces(LogRef(job_id, task, shown), offset)
 
     async def _log_pieces(self, ref: LogRef, offset: int) -> AsyncIterator[bytes]:
         while piece := await self._logs.read(ref, offset):
@@ -156,7 +160,7 @@ class Jobs:
                 reader = FrameReader()
                 start = offset
                 async for piece in self._logs.follow(LogRef(job_id, task, epoch), offset, ended=over):
-                    for frame in reader.feed(piece):
+                    for frame in _frames(reader, piece):
                         position = start + reader.offset
                         yield ServerEvent(
                             f"{epoch}.{position}",
@@ -181,6 +185,14 @@ class Jobs:
             if newest < epoch:
                 yield None
                 await self._hints.events.wait(seen, limits.POLL_S)
+
+
+def _frames(reader: FrameReader, piece: bytes) -> list[LogFrame]:
+    try:
+        return list(reader.feed(piece))
+    except ValueError as error:  # the node that sent this log is to blame; its bytes are still to be had as they are
+        log.warning("a log cannot be read: %s", error)
+        return []
 
 
 def _position(text: str) -> tuple[int, int]:

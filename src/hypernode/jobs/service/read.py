@@ -12,6 +12,7 @@ from hypernode.jobs.lifecycle import AttemptState, JobState, TaskState
 from hypernode.jobs.model import decode_canonical
 from hypernode.jobs.store import queries
 from hypernode.jobs.views import AttemptView, JobPage, JobView, TaskCounts, TaskPage, TaskView
+from hypernode.kernel import limits
 from hypernode.kernel.errors import InvalidInput, NotFound
 from hypernode.kernel.times import rfc3339, rfc3339_or_none
 from hypernode.ledger.receipt import ReceiptBody
@@ -65,6 +66,8 @@ class Reader:
             after = int(cursor) if cursor else -1
         except ValueError as error:
             raise InvalidInput("the cursor is not one this service gave") from error
+        if not -1 <= after < limits.ARRAY_TASKS:
+            raise InvalidInput("the cursor is not one this service gave")
         untouched = TaskState.CANCELLED if job.state.ended else TaskState.QUEUED
         # Tasks without a row are all in one state; where that state is not asked for, the rows are all there is.
         window = job.size if state not in (None, untouched) else min(job.size, after + 1 + limit)
