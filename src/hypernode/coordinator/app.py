@@ -10,9 +10,10 @@ from typing import Any
 
 import msgspec
 from litestar import Litestar, MediaType, Request, Response, Router, asgi, get
-from litestar.config.response_cache import ResponseCacheConfig
+from litestar.connection import ASGIConnection
 from litestar.di import Provide
 from litestar.exceptions import HTTPException
+from litestar.handlers import BaseRouteHandler
 from litestar.openapi import OpenAPIConfig
 from litestar.openapi.spec import Components, SecurityScheme
 
@@ -59,6 +60,10 @@ def build_app(services: Services, on_failure: Callable[[BaseException], None]) -
             response = on_error(Request(scope), Unavailable("this address is for the WebSocket of nodes"))
             await response.to_asgi_response(app=None, request=Request(scope))(scope, receive, send)
 
+    # A function, since Litestar copies guards deeply, and a bound method would take its database along.
+    async def authenticate(connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRouteHandler) -> None:
+        await services.authenticator.guard(connection, handler)
+
     dependencies = {
         "project": Provide(services.authenticator.project),
         "caller": Provide(services.authenticator.caller),
@@ -77,7 +82,7 @@ def build_app(services: Services, on_failure: Callable[[BaseException], None]) -
     api = Router(
         "/api/v1",
         dependencies=dependencies,
-        guards=[services.authenticator.guard],
+        guards=[authenticate],
         security=[{"apiKey": []}],
         route_handlers=[
             JobController,
@@ -100,7 +105,6 @@ def build_app(services: Services, on_failure: Callable[[BaseException], None]) -
         exception_handlers={HypernodeError: on_error, HTTPException: on_http_error, Exception: on_unexpected},
         request_max_body_size=limits.BODY_BYTES,
         openapi_config=_openapi(),
-        response_cache_config=ResponseCacheConfig(),
         logging_config=None,
         debug=False,
     )
