@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -240,10 +240,8 @@ def until(true: Callable[[], Any], timeout_s: float = WAIT_S) -> Any:
 
 def settles(look: Callable[[], list[str]], timeout_s: float = 10.0) -> list[str]:
     """What is left after the kernel had time to tidy up."""
-    try:
+    with suppress(TimeoutError):
         until(lambda: not look(), timeout_s)
-    except TimeoutError:
-        pass
     return look()
 
 

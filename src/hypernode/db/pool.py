@@ -31,7 +31,8 @@ CONFLICTS: Final = (asyncpg.SerializationError, asyncpg.DeadlockDetectedError, a
 
 LOST: Final = (
     asyncpg.PostgresConnectionError,
-    asyncpg.InterfaceError,  # "connection is closed", also "another operation is in progress": see _is_lost
+    asyncpg.InterfaceError,  # "connection is closed", also "another operation is in progress": see is_lost
+    asyncpg.InternalClientError,  # the server's farewell came between two statements: see is_lost
     asyncpg.CannotConnectNowError,
     asyncpg.AdminShutdownError,
     asyncpg.CrashShutdownError,
@@ -43,6 +44,10 @@ LOST: Final = (
 
 class CommitUnknown(Unavailable):
     """The connection was lost while committing; whether the transaction was written is unknown."""
+
+
+AWAY: Final = (Unavailable, TimeoutError, asyncpg.QueryCanceledError, *LOST)
+"""Errors of a database that does not answer just now, if `is_away` says so too."""
 
 
 class _Connection(asyncpg.Connection):  # type: ignore[misc]  # asyncpg's classes are untyped
@@ -154,7 +159,7 @@ async def run_transaction(
         except CONFLICTS as error:
             failure = error
         except LOST as error:
-            if not _is_lost(error):
+            if not is_lost(error):
                 raise
             failure = error
         if attempt == attempts:
@@ -183,14 +188,26 @@ async def _attempt(pool: Pool, work: Callable[[Connection], Awaitable[T]], isola
         return result
 
 
-def _is_lost(error: BaseException) -> bool:
-    """Whether `error` means a broken connection: asyncpg uses InterfaceError for misuse as well.
+def is_lost(error: BaseException) -> bool:
+    """Whether `error` means a broken connection, or a server that takes none: asyncpg uses InterfaceError and
+    InternalClientError for misuse as well.
 
-    A pool takes a connection that broke back at once; inside a transaction that is what "released" means.
+    A pool takes a connection that broke back at once; inside a transaction that is what "released" means. A
+    connection on which a dying server has just said goodbye, and whose end has not arrived yet, is in the state of
+    consuming an error (2) or has failed, which asyncpg reports as another operation.
     """
-    if not isinstance(error, asyncpg.InterfaceError):
-        return True
-    return any(word in str(error) for word in ("is closed", "is closing", "was closed", "released back to the pool"))
+    if isinstance(error, asyncpg.InterfaceError):
+        words: tuple[str, ...] = ("is closed", "is closing", "was closed", "released back to the pool")
+    elif isinstance(error, asyncpg.InternalClientError):
+        words = ("another operation (2) is in progress", 'protocol is in the "failed" state', "not connected")
+    else:
+        return isinstance(error, LOST)
+    return any(word in str(error) for word in words)
+
+
+def is_away(error: BaseException) -> bool:
+    """Whether `error` means that the database does not answer just now: a loop may go on and try again later."""
+    return is_lost(error) or isinstance(error, Unavailable | TimeoutError | asyncpg.QueryCanceledError)
 
 
 async def is_ready(pool: Pool, *, timeout_s: float = 1.0) -> bool:
