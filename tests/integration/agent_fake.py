@@ -21,6 +21,7 @@ from hypernode.agent.home import Config, Home, Policy
 from hypernode.jobs.logs import FrameReader
 from hypernode.jobs.model import ArtifactRef, JobDocument, encode, parse
 from hypernode.kernel import keys
+from hypernode.kernel.errors import Unauthenticated
 from hypernode.ledger.receipt import NODE_CONTEXT, ReceiptBody, decode_body
 from hypernode.nodes.model import ENROL_CONTEXT, EnrolRequest
 from hypernode.protocol import messages, tokens
@@ -57,6 +58,8 @@ class Fake:
         """Running, Report, Refuse and Drain messages, in order."""
         self.welcomed = asyncio.Event()
         self.log_arrived = asyncio.Event()
+        self.asked = asyncio.Event()
+        """Somebody asked for an artifact."""
 
     @property
     def address(self) -> str:
@@ -176,7 +179,11 @@ class Fake:
         if path == "/api/v1/nodes/enrol":
             await self._enrol(await _body(receive), send)
             return
-        token = tokens.read(headers["authorization"].removeprefix("Lease "), int(time.time()))
+        try:
+            token = tokens.read(headers["authorization"].removeprefix("Lease "), int(time.time()))
+        except Unauthenticated as error:
+            await _problem(send, error.status, error.code)
+            return
         if token.lease not in self.held:
             await _problem(send, 401, "auth.required")
             return
@@ -210,6 +217,7 @@ class Fake:
         await _answer(send, 201, {**answer, "coordinator_key": self.key.public})
 
     async def _download(self, sha256: str, headers: dict[str, str], send: Any) -> None:
+        self.asked.set()
         data = self.artifacts.get(sha256)
         if data is None:
             await _problem(send, 404, "not_found")

@@ -18,9 +18,10 @@ from hypernode.agent.agent import Agent
 from hypernode.agent.environments import EnvironmentCache
 from hypernode.agent.sandboxes.base import Capabilities
 from hypernode.agent.sandboxes.bubblewrap import BubblewrapSandbox
+from hypernode.jobs.model import encode
 from hypernode.kernel import limits
 from hypernode.ledger.receipt import Outcome
-from hypernode.protocol.messages import Cancel, Closing, Drop, LeaseRef, LogAck, Refuse, Report, Running
+from hypernode.protocol.messages import Cancel, Closing, Drop, Lease, LeaseRef, LogAck, Refuse, Report, Running
 from integration.agent_fake import Fake, job, make_home, serving
 
 pytestmark = pytest.mark.skipif(
@@ -358,6 +359,46 @@ async def test_stopping_now_hands_back(network: Network) -> None:
         agent.stop(now=True)
         assert (await fake.next(Refuse)).code == "node.stopping"
         await settled(agent)
+
+
+async def test_cancelled_before_it_started_is_given_back(network: Network) -> None:
+    fake = network.fake
+    ref = fake.add(b"x" * 1000)
+    fake.break_downloads = [0] * 1000  # it never gets its input
+    document = job(inputs={"a": {"sha256": ref.sha256, "size_bytes": 1000}})
+    async with network.agent_running():
+        lease = fake.lease(document)
+        await asyncio.wait_for(fake.asked.wait(), 10)
+        fake.send(Cancel(lease))
+        refuse = await fake.next(Refuse)
+        assert (refuse.lease, refuse.code, refuse.job_fault) == (lease, "cancelled", False)
+        both = LeaseRef(os.urandom(16), 0, 1)
+        fake.send(Lease(both, encode(document), 1), Cancel(both))  # in one frame: before its task's first step
+        assert (await fake.next(Refuse)).lease == both
+
+
+async def test_what_runs_beyond_the_drain_bound_is_handed_back(network: Network) -> None:
+    fake = network.fake
+    async with network.agent_running(drain_s=0.1) as agent:
+        fake.lease(job("import time; time.sleep(60)"))
+        await fake.next(Running)
+        agent.stop()
+        assert (await fake.next(Refuse)).code == "node.stopping"
+
+
+async def test_a_bug_ends_the_agent_loudly(network: Network, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def broken(*_: object) -> None:
+        raise KeyError("a bug")
+
+    monkeypatch.setattr(Proved, "prepare", broken)
+
+    async def run() -> None:
+        async with network.agent_running() as agent:
+            network.fake.lease(job())
+            await asyncio.wait_for(agent.ended.wait(), 30)
+
+    with pytest.raises(KeyError, match="a bug"):
+        await run()
 
 
 async def test_the_log_window_is_kept(network: Network) -> None:

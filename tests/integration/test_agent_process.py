@@ -10,6 +10,7 @@ import json
 import os
 import signal
 import sys
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -20,12 +21,15 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from hypernode.agent import trust
+from hypernode.agent.cache import ArtifactCache
 from hypernode.agent.enrol import enrol
 from hypernode.agent.home import AlreadyANode, Home
 from hypernode.agent.journal import read_totals
-from hypernode.kernel.errors import InvalidInput, JoinTokenInvalid, Unavailable
+from hypernode.agent.remote import Remote
+from hypernode.kernel.errors import InvalidInput, JoinTokenInvalid, Unauthenticated, Unavailable
+from hypernode.kernel.keys import KeyPair
 from hypernode.nodes.model import JoinToken
-from hypernode.protocol.messages import Refuse, Running
+from hypernode.protocol.messages import LeaseRef, Refuse, Running
 from integration.agent_fake import Fake, job, make_home, serving
 
 linux_root = pytest.mark.skipif(
@@ -129,6 +133,20 @@ async def test_what_enrolment_refuses(tmp_path: Path, fake: Fake) -> None:
     assert not home.initialised
     config = await enrol(home, JoinToken((fake.address,), b"", fake.secret).text())
     assert config.name
+
+
+async def test_a_wrong_clock_is_noticed_by_the_first_refused_token(tmp_path: Path, fake: Fake) -> None:
+    ref = fake.add(b"data")
+    lease = LeaseRef(bytes(16), 0, 1)
+    fake.held.add(lease)
+    remote = Remote((fake.address,), KeyPair.generate(), tls=None, clock=lambda: time.time() - 86_400)
+    cache = ArtifactCache(tmp_path, 1000, remote)
+    async with cache.hold([ref], lease) as paths:
+        assert paths[ref.sha256].read_bytes() == b"data"
+    fake.held.clear()
+    with pytest.raises(Unauthenticated):  # the clock is known by now: this is a refusal
+        await remote.json(lease, "GET", "/api/v1/uploads/x")
+    await remote.close()
 
 
 @linux_root

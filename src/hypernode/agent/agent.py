@@ -83,6 +83,8 @@ class Agent:
         self._last_error: str | None = None
         self.online = asyncio.Event()
         """Set while a coordinator has welcomed this node."""
+        self.ended = asyncio.Event()
+        """Set once `run` has ended, however it did."""
         self._outbox = Outbox()
 
     async def run(self) -> None:
@@ -112,14 +114,15 @@ class Agent:
             if self._sandbox is None:
                 self._sandbox = BubblewrapSandbox(self.home.sandbox, python)
             try:
-                await self._sandbox.reap()
-                await self._probe(config, python.version)
                 with contextlib.closing(Journal(self.home.journal_file, journal_failed)) as journal:
                     self._journal = journal
+                    await self._sandbox.reap()
+                    await self._probe(config, python.version)
                     await self._serve(config, key, self._sandbox, self._environments, broken)
             finally:
                 await self._sandbox.close()
                 self._state, self._connected_to = AgentState.STOPPED, None
+                self.ended.set()
 
     def stop(self, now: bool = False) -> None:
         """Take nothing new, finish what runs within the drain bound (`now`: not even that), then end."""

@@ -4,26 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import shutil
-import time
-from collections.abc import Coroutine
-from pathlib import Path
+from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Final
 
 import msgspec
 
 from hypernode.agent import uploads
-from hypernode.agent.attempt import Attempt, Tools, log_path, spool_path
-from hypernode.agent.home import Home
+from hypernode.agent.attempt import Attempt, Tools, spool_path
 from hypernode.agent.journal import Finished
-from hypernode.agent.leases import Held, Leases, Phase
-from hypernode.agent.logs import LogSender
+from hypernode.agent.leases import Leases, Phase
 from hypernode.agent.outbox import Outbox
 from hypernode.agent.plan import lease_key
 from hypernode.agent.refusal import BAD_DOCUMENT, BUSY, CANCELLED, RESTARTED, STOPPING, GiveBack, giving_back
 from hypernode.agent.remote import Remote
 from hypernode.agent.sandboxes.base import SandboxError
 from hypernode.agent.status import LeaseView
+from hypernode.agent.work import Work, remove_all_but, remove_files, view
 from hypernode.jobs.model import JobDocument, decode_canonical
 from hypernode.kernel.errors import Malformed
 from hypernode.ledger.receipt import ReceiptBody, decode_body
@@ -33,27 +30,6 @@ log = logging.getLogger(__name__)
 
 DELIVER_S: Final = 7 * 24 * 3600.0
 """How long one output is tried to be delivered; a coordinator drops the lease long before."""
-
-
-class _Work:
-    """One lease being worked on."""
-
-    __slots__ = ("attempt", "ending", "held", "key", "name", "outputs", "said", "sender", "since", "task")
-
-    def __init__(self, home: Home, held: Held, log_bytes: int = 0) -> None:
-        self.held = held
-        self.key = lease_key(held.lease)
-        self.sender = LogSender(held.lease, log_path(home, self.key), log_bytes)
-        self.name = ""
-        self.outputs = True
-        """Whether it may have files in the spool."""
-        self.said = False
-        """Whether its report has been said on this connection."""
-        self.since = time.monotonic()
-        self.attempt: Attempt | None = None
-        self.task: asyncio.Task[None] | None = None
-        self.ending: GiveBack | None = None
-        """Why its task was cancelled."""
 
 
 class Executor:
@@ -67,7 +43,7 @@ class Executor:
         self._outbox = outbox
         self._remote = remote
         self._group = group
-        self._works: dict[LeaseRef, _Work] = {}
+        self._works: dict[LeaseRef, Work] = {}
         self._online = False
         self.isolation = isolation
         self.draining = False
@@ -108,7 +84,7 @@ class Executor:
         document = why
         held = self._leases.take(lease, document.resources)
         self._tools.journal.take(lease)
-        work = self._works[lease] = _Work(self._tools.home, held)
+        work = self._works[lease] = Work(self._tools.home, held)
         work.name, work.outputs = document.name, bool(document.outputs)
         work.attempt = Attempt(
             self._tools,
@@ -119,7 +95,7 @@ class Executor:
             on_started=lambda: self._started(work),
             on_log=lambda size_bytes: self._grown(work, size_bytes),
         )
-        work.task = self._group.create_task(self._to_its_end(work, self._run(work, work.attempt)))
+        work.task = self._group.create_task(self._to_its_end(work, partial(self._run, work, work.attempt)))
 
     def cancel(self, lease: LeaseRef) -> None:
         """The client cancelled. What has ended already is delivered as it ended."""
@@ -127,7 +103,7 @@ class Executor:
         if work is None or work.attempt is None:
             return
         if work.held.phase is Phase.PREPARING:
-            self._end(work, GiveBack(CANCELLED, "cancelled before it started"))
+            work.end(GiveBack(CANCELLED, "cancelled before it started"))
         elif work.held.phase is Phase.RUNNING:
             self._group.create_task(self._kill(work, work.attempt))
 
@@ -167,13 +143,7 @@ class Executor:
     def recover(self, interrupted: tuple[LeaseRef, ...], finished: tuple[Finished, ...]) -> None:
         """Go on where an earlier agent of this home ended; remove the files of what is lost."""
         home = self._tools.home
-        kept = {lease_key(result.lease) for result in finished}
-        for path in home.logs.iterdir():
-            if path.name.removesuffix(".log") not in kept:
-                path.unlink()
-        for path in home.spool.iterdir():
-            if path.name not in kept:
-                shutil.rmtree(path)
+        remove_all_but(home, {lease_key(result.lease) for result in finished})
         for lease in interrupted:
             held = self._leases.recover(lease)
             self._leases.refused(held, RESTARTED, "the node restarted while it ran")
@@ -185,8 +155,8 @@ class Executor:
                 self._leases.refused(self._leases.recover(result.lease), RESTARTED, "the result was damaged")
                 continue
             held = self._leases.recover(result.lease)
-            work = self._works[result.lease] = _Work(home, held, body.run.log_bytes)
-            work.task = self._group.create_task(self._to_its_end(work, self._deliver(work, result, body)))
+            work = self._works[result.lease] = Work(home, held, body.run.log_bytes)
+            work.task = self._group.create_task(self._to_its_end(work, partial(self._deliver, work, result, body)))
         if interrupted or finished:
             log.info("recovered: %d interrupted, %d results to deliver", len(interrupted), len(finished))
 
@@ -194,7 +164,7 @@ class Executor:
         """Stop what is prepared or runs, and give it back. Results that are being delivered stay in the journal."""
         for work in list(self._works.values()):
             if work.held.phase in (Phase.PREPARING, Phase.RUNNING):
-                self._end(work, GiveBack(STOPPING, "the node's owner stopped it"))
+                work.end(GiveBack(STOPPING, "the node's owner stopped it"))
 
     @property
     def quiet(self) -> bool:
@@ -203,18 +173,7 @@ class Executor:
 
     def views(self) -> list[LeaseView]:
         """Every lease."""
-        now = time.monotonic()
-        views = []
-        for held in self._leases:
-            work = self._works.get(held.lease)
-            job_id = lease_key(held.lease)[:36]
-            seconds = round(now - work.since, 1) if work else 0.0
-            views.append(
-                LeaseView(
-                    job_id, held.lease.task, held.lease.epoch, work.name if work else "", held.phase.value, seconds
-                )
-            )
-        return views
+        return [view(held, self._works.get(held.lease)) for held in self._leases]
 
     # ── one lease ───────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -231,17 +190,20 @@ class Executor:
         why = self._leases.why_not(document.resources)
         return GiveBack(BUSY, why) if why is not None else document
 
-    async def _run(self, work: _Work, attempt: Attempt) -> None:
+    async def _run(self, work: Work, attempt: Attempt) -> None:
         finished, body = await attempt.run()
         self._leases.finished(work.held)
         self.changed.set()
         await self._deliver(work, finished, body)
 
-    async def _to_its_end(self, work: _Work, running: Coroutine[None, None, None]) -> None:
-        """Await the work on a lease and turn how it failed into a refusal."""
+    async def _to_its_end(self, work: Work, run: Callable[[], Awaitable[None]]) -> None:
+        """Do the work on a lease and turn how it failed into a refusal."""
+        work.begun = True
         try:
             with giving_back():
-                await running
+                if work.ending is not None:
+                    raise work.ending
+                await run()
         except GiveBack as error:
             self._refuse(work, error)
         except asyncio.CancelledError:
@@ -249,10 +211,10 @@ class Executor:
                 raise
             self._refuse(work, work.ending)
         finally:
-            if self._works.get(work.held.lease) is not work:  # forgotten while its task was ending
-                await self._remove_files(work.held.lease)
+            if self._works.get(work.lease) is not work:  # forgotten while its task was ending
+                await self._remove_files(work.lease)
 
-    async def _deliver(self, work: _Work, finished: Finished, body: ReceiptBody) -> None:
+    async def _deliver(self, work: Work, finished: Finished, body: ReceiptBody) -> None:
         """Outputs, then what is missing of the log, then the report."""
         lease = finished.lease
         work.sender.grown(body.run.log_bytes)
@@ -268,7 +230,7 @@ class Executor:
         self._report(work)
         self.changed.set()
 
-    def _report(self, work: _Work, *, unasked: bool = False) -> None:
+    def _report(self, work: Work, *, unasked: bool = False) -> None:
         """Say the report, once a connection, when the coordinator has the whole log (`unasked`: whether or not)."""
         report = work.held.report
         if work.held.phase is not Phase.REPORTED or report is None or work.said or not self._online:
@@ -282,37 +244,32 @@ class Executor:
             log.info("lease %s dropped: %s", lease_key(lease), code)
             self._forget(lease, failed=1)
 
-    async def _kill(self, work: _Work, attempt: Attempt) -> None:
+    async def _kill(self, work: Work, attempt: Attempt) -> None:
         try:
             await attempt.kill()
         except SandboxError as error:
-            self._end(work, GiveBack(error.code, str(error)))
+            work.end(GiveBack(error.code, str(error)))
 
-    def _started(self, work: _Work) -> None:
+    def _started(self, work: Work) -> None:
         running = self._leases.started(work.held)
-        self._tools.journal.running(work.held.lease)
+        self._tools.journal.running(work.lease)
         if self._online:
             self._outbox.put(running)
 
-    def _grown(self, work: _Work, size_bytes: int) -> None:
+    def _grown(self, work: Work, size_bytes: int) -> None:
         work.sender.grown(size_bytes)
         self._pump(work)
 
-    def _pump(self, work: _Work) -> None:
+    def _pump(self, work: Work) -> None:
         if not self._online or work.held.phase is Phase.REFUSED:
             return
         try:
             self._outbox.put_all(work.sender.next_messages())
         except OSError as error:
-            self._end(work, GiveBack("node.io_error", f"the log cannot be read: {error}"))
+            work.end(GiveBack("node.io_error", f"the log cannot be read: {error}"))
 
-    def _end(self, work: _Work, ending: GiveBack) -> None:
-        if work.ending is None and work.task is not None:
-            work.ending = ending
-            work.task.cancel()
-
-    def _refuse(self, work: _Work, why: GiveBack) -> None:
-        lease = work.held.lease
+    def _refuse(self, work: Work, why: GiveBack) -> None:
+        lease = work.lease
         if self._works.get(lease) is not work or work.held.phase is Phase.REFUSED:
             return  # dropped meanwhile
         log.info("lease %s given back: %s", lease_key(lease), why)
@@ -326,17 +283,13 @@ class Executor:
         self._tools.journal.forget(lease, done=done, failed=failed, earned=earned)
         work = self._works.pop(lease, None)
         if work is not None and work.task is not None and not work.task.done():
-            self._end(work, GiveBack("dropped", ""))  # its end removes its files
-        elif work is not None and (work.sender.size_bytes or work.outputs):
+            work.end(GiveBack("dropped", ""))  # its end removes its files
+        elif work is not None and work.has_files:
             self._group.create_task(self._remove_files(lease))
         self.changed.set()
 
     async def _remove_files(self, lease: LeaseRef) -> None:
-        key = lease_key(lease)
-        log_path(self._tools.home, key).unlink(missing_ok=True)
-        spool = spool_path(self._tools.home, key)
-        if spool.exists():
-            await asyncio.to_thread(_remove_folder, spool)
+        await remove_files(self._tools.home, lease)
         self.changed.set()
 
 
@@ -348,7 +301,3 @@ class _Key:
 
     def __str__(self) -> str:
         return lease_key(self._lease)
-
-
-def _remove_folder(path: Path) -> None:
-    shutil.rmtree(path)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import random
 import ssl
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from email.utils import parsedate_to_datetime
 from typing import Final, TypeVar
 
 import httpx
@@ -20,10 +22,14 @@ from hypernode.kernel.keys import KeyPair
 from hypernode.protocol import tokens
 from hypernode.protocol.messages import LeaseRef
 
+log = logging.getLogger(__name__)
+
 T = TypeVar("T")
 
 BACKOFF_S: Final = 0.2
 BACKOFF_MAX_S: Final = 10.0
+SKEW_S: Final = limits.CLOCK_SKEW_S // 2
+"""A clock that is off by less is no reason for a token to be refused."""
 TIMEOUT: Final = httpx.Timeout(30.0, connect=10.0)
 
 
@@ -45,6 +51,8 @@ class Remote:
         self._key = key
         self._jitter = jitter
         self._clock = clock
+        self._skew_s = 0
+        """How far the coordinators' clock is ahead of this machine's, once that mattered."""
         direct = all(trust.is_loopback(httpx.URL(address).host) for address in self._addresses)
         self._client = httpx.AsyncClient(
             verify=tls if tls is not None else False,  # without TLS there is nothing to verify: loopback or a proxy
@@ -76,18 +84,32 @@ class Remote:
 
         Raises Unavailable for what repeating may mend (also when the body breaks off), else what the problem says.
         """
-        token = tokens.mint(self._key, lease, int(self._clock()))
+        token = tokens.mint(self._key, lease, int(self._clock()) + self._skew_s)
         authorized = {"Authorization": f"{tokens.SCHEME} {token}", **(headers or {})}
         url = self._addresses[self._turn % len(self._addresses)] + path
         try:
             async with self._client.stream(method, url, headers=authorized, content=content) as answer:
                 if not answer.is_success:
                     await _read_bounded(answer)
+                    if answer.status_code == 401 and self._adjust_clock(answer.headers.get("date", "")):
+                        raise Unavailable("this machine's clock is wrong; tokens go by the coordinator's from now on")
                     raise problem_error(answer)
                 yield answer
         except httpx.HTTPError as error:
             self._turn += 1
             raise Unavailable(f"{method} {url}: {str(error) or type(error).__name__}") from error
+
+    def _adjust_clock(self, date: str) -> bool:
+        """Whether the answer's date shows that tokens were dated wrongly; they are dated by it from then on."""
+        try:
+            skew_s = int(parsedate_to_datetime(date).timestamp() - self._clock())
+        except ValueError:
+            return False
+        if abs(skew_s - self._skew_s) < SKEW_S:
+            return False
+        log.warning("this machine's clock is off by %d s", -skew_s)
+        self._skew_s = skew_s
+        return True
 
     async def json(self, lease: LeaseRef, method: str, path: str, *, content: bytes | None = None) -> bytes:
         """One small request with a JSON body, and its answer's body."""
