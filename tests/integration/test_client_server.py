@@ -75,6 +75,7 @@ class Server:
         self.answer: Answering = lambda _: Reply(500)
         self._socket = socket.socket()
         self._socket.bind(("127.0.0.1", 0))
+        self._socket.listen()  # from now on a connection waits for the thread rather than being refused
         self.url = f"{'https' if certificate else 'http'}://127.0.0.1:{self._socket.getsockname()[1]}"
         config = uvicorn.Config(
             self._app,

@@ -55,9 +55,9 @@ def send(request: Request, patience: Patience) -> Operation[Answer]:
     return answer
 
 
-def _deliver(request: Request, patience: Patience) -> Operation[tuple[Answer, int]]:
-    """The answer, and how many times sending failed before it came."""
-    failures = 0
+def _deliver(request: Request, patience: Patience) -> Operation[tuple[Answer, bool]]:
+    """The answer, and whether the server may have acted on an earlier copy of the request."""
+    failures, repeated = 0, False
     while True:
         try:
             answer: Answer = yield Send(request)
@@ -68,9 +68,10 @@ def _deliver(request: Request, patience: Patience) -> Operation[tuple[Answer, in
             )
             if wait is None:
                 raise ConnectionFailed(_gave_up(broken, request, failures)) from broken
+            repeated = repeated or broken.sent
         else:
             if answer.status not in TRANSIENT:
-                return answer, failures
+                return answer, repeated
             wait = after_answer(
                 patience.retry,
                 failures + 1,
@@ -80,8 +81,8 @@ def _deliver(request: Request, patience: Patience) -> Operation[tuple[Answer, in
                 chance=patience.chance(),
             )
             if wait is None:
-                return answer, failures
-            failures += 1
+                return answer, repeated
+            failures, repeated = failures + 1, True
         yield Sleep(wait)
 
 
@@ -107,11 +108,11 @@ def pages(page: Callable[[str | None], Call[Any]], patience: Patience) -> Operat
 
 def cancel(job_id: str, patience: Patience) -> Operation[JobView]:
     """Cancel a job. A repeated request may find the job ended by the first one: then that is the answer."""
-    answer, failures = yield from _deliver(calls.cancel(job_id).request, patience)
+    answer, repeated = yield from _deliver(calls.cancel(job_id).request, patience)
     try:
         return calls.read(answer, JobView)
     except JobEnded:
-        if not failures:
+        if not repeated:
             raise
     return (yield from ask(calls.job(job_id), patience))
 
