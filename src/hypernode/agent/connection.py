@@ -112,7 +112,8 @@ class Connection:
                 finally:
                     self._outbox.clear()
             except _Lost as lost:
-                failures = 0  # it had been up: the next try is near
+                failures = 0  # it had been up: the next try is near, and at another address if there is one
+                turn += 1
                 reason = str(lost)
             except (OSError, TimeoutError, WebSocketException, Unavailable, Malformed, InvalidInput) as error:
                 failures += 1
@@ -121,7 +122,8 @@ class Connection:
             log.warning("not connected: %s", reason)
             self._party.disconnected(reason)
             # Full jitter: after an outage thousands of nodes come back, and a TLS handshake costs a millisecond.
-            ceiling = min(BACKOFF_MAX_S, BACKOFF_S * 2.0 ** min(failures, 16))
+            # It grows with each round of all addresses, so that another coordinator is found at once.
+            ceiling = min(BACKOFF_MAX_S, BACKOFF_S * 2.0 ** min(failures // len(self._addresses), 16))
             await asyncio.sleep(self._jitter() * ceiling)
 
     async def _once(self, address: str) -> None:
