@@ -11,12 +11,12 @@ from uuid import UUID
 
 import msgspec
 
-from hypernode.jobs.lifecycle import AttemptState, History, Next, TaskState, after_loss, after_report
-from hypernode.jobs.model import JobDocument, check_path, output_matches
+from hypernode.jobs.lifecycle import AttemptState, History, Next, TaskState, after_loss, after_report, succeeded
+from hypernode.jobs.model import JobDocument, check_path, missing_outputs, output_matches
 from hypernode.jobs.tally import Tally
 from hypernode.kernel.errors import HypernodeError, InvalidInput, StaleLease
 from hypernode.ledger.model import billed_ms, price, split, worst_price
-from hypernode.ledger.receipt import ReceiptBody, Split
+from hypernode.ledger.receipt import Outcome, ReceiptBody, Split
 from hypernode.nodes.model import Ask
 
 
@@ -169,6 +169,13 @@ def _check(item: Report, tally: Tally, document: JobDocument) -> None:
     said = (body.work.job, body.work.task, body.run.job_id, body.run.epoch, body.run.node)
     if said != (tally.content_id, ref.task, str(ref.job_id), ref.epoch, item.node):
         raise InvalidInput("the receipt is about another job, task, attempt or node than the lease")
+    if body.work.outcome is Outcome.CANCELLED and not tally.cancel_requested:
+        raise InvalidInput("the receipt says cancelled, which nobody asked for")
+    if body.run.isolation < document.isolation:
+        raise InvalidInput(f"the task ran at isolation {body.run.isolation} where {document.isolation} was asked for")
+    absent = missing_outputs(document.outputs, [output.path for output in body.work.outputs])
+    if absent and succeeded(body.work.outcome, body.work.exit_code):
+        raise InvalidInput(f"the receipt says success without the declared output {absent[0]!r}")
     for output in body.work.outputs:
         try:
             check_path(output.path)
