@@ -60,9 +60,17 @@ class Feed:
                 yield None
 
 
+def check_position(position: str | None) -> None:
+    """Raise InvalidInput for a position this service did not give: before a stream begins there is still a way to say
+    so."""
+    if position is not None:
+        _parse(position)
+
+
 def _parse(position: str) -> tuple[str, int]:
     xid, _, seq = position.partition(".")
-    if not (xid.isdecimal() and len(xid) < 20 and (seq == "-1" or (seq.isdecimal() and len(seq) < 19))):
+    numbers = position.isascii() and xid.isdecimal() and (seq == "-1" or seq.isdecimal())
+    if not numbers or len(xid) > 19 or len(seq) > 18:
         raise InvalidInput("Last-Event-ID is not one this service gave")
     return xid, int(seq)
 

@@ -11,6 +11,7 @@ from litestar import Controller, get, post
 from litestar.params import Dependency, Parameter
 from litestar.response import Stream
 
+from hypernode.events.service import check_position
 from hypernode.httpapi import (
     Cursor,
     Decoded,
@@ -30,6 +31,7 @@ from hypernode.jobs.service.jobs import Jobs
 from hypernode.jobs.views import BatchItem, BatchRequest, BatchView, Explanation, JobPage, JobView, TaskPage
 from hypernode.kernel import limits
 from hypernode.kernel.errors import HypernodeError, InvalidInput, problem_of
+from hypernode.tenancy.model import Idempotency
 from hypernode.tenancy.service import check_idempotency_key
 
 Service: TypeAlias = Annotated[Jobs, Dependency(skip_validation=True)]
@@ -83,18 +85,20 @@ class JobController(Controller):
         self, data: BatchRequest, project: Project, jobs: Service, idempotency_key: IdempotencyKey = None
     ) -> BatchView:
         """Submit several jobs."""
+        whole = check_idempotency_key(idempotency_key, b"")
         documents: list[JobDocument | HypernodeError] = []
-        for plain in data.jobs:
+        idempotencies: list[Idempotency | None] = []
+        for place, plain in enumerate(data.jobs):
             try:
-                documents.append(parse(plain))
+                document = parse(plain)
+                mark = fingerprint(b"job", encode(document))
             except InvalidInput as error:
                 documents.append(error)
-        prints = [fingerprint(b"job", encode(d)) if isinstance(d, JobDocument) else b"" for d in documents]
-        idempotencies = [
-            # The key of one job of a batch is the batch's with its place, so that each is taken once.
-            check_idempotency_key(f"{idempotency_key}#{place}" if idempotency_key else None, one)
-            for place, one in enumerate(prints)
-        ]
+                idempotencies.append(None)
+            else:
+                documents.append(document)
+                # The key of one job of a batch is the batch's with its place, so that each is taken once.
+                idempotencies.append(whole and Idempotency(f"{whole.key}#{place}", mark))
         outcomes = await jobs.submit_many(project.project_id, documents, idempotencies)
         return BatchView(
             [
@@ -189,7 +193,11 @@ class JobController(Controller):
         description="Server-sent events `log` (data: LogEvent) over all attempts from now or `Last-Event-ID` on, and "
         "one `end` (data: LogEnd) when the task has ended. Starts at the beginning of the newest attempt.",
         media_type="text/event-stream",
-        responses=problems(s404="No such job or task."),
+        responses=problems(
+            s404="No such job or task.",
+            s422="`Last-Event-ID` is not one this service gave.",
+            s429="Too many streams are open.",
+        ),
     )
     async def follow_log(
         self,
@@ -211,7 +219,9 @@ class JobController(Controller):
     "from `Last-Event-ID` on. `job` narrows them to one job and then starts at that job's beginning.",
     tags=["jobs"],
     media_type="text/event-stream",
-    responses=problems(),
+    responses=problems(
+        s404=_NO_JOB, s422="`Last-Event-ID` is not one this service gave.", s429="Too many streams are open."
+    ),
 )
 async def events(
     project: Project,
@@ -220,6 +230,9 @@ async def events(
     last_event_id: LastEventId = None,
 ) -> Stream:
     """Follow events."""
+    if job is not None:
+        await jobs.view(project.project_id, job)
+    check_position(last_event_id)
     following = _events(jobs, project.project_id, job, last_event_id)
     return event_stream(jobs.streams.bounded(project.project_id, following))
 

@@ -22,7 +22,12 @@ async def account(project: Project, ledger: Money) -> AccountView:
     return await ledger.view(project.project_id)
 
 
-@get("/account/statement", summary="Where the project's money went", tags=["ledger"], responses=problems())
+@get(
+    "/account/statement",
+    summary="Where the project's money went",
+    tags=["ledger"],
+    responses=problems(s422="The cursor is not one this service gave."),
+)
 async def statement(
     project: Project, ledger: Money, cursor: Cursor = None, limit: Limit = limits.PAGE_ITEMS_DEFAULT
 ) -> StatementPage:
@@ -35,7 +40,7 @@ async def statement(
     summary="Receipts of a job",
     description="Each can be verified offline with the public keys of node and coordinator.",
     tags=["jobs"],
-    responses=problems(),
+    responses=problems(s404="The project has no such job.", s422="The cursor is not one this service gave."),
 )
 async def receipts(
     job_id: UUID, project: Project, ledger: Money, cursor: Cursor = None, limit: Limit = limits.PAGE_ITEMS_DEFAULT

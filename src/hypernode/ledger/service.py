@@ -157,21 +157,23 @@ class Ledger:
         )
 
     async def receipts(self, project_id: UUID, job_id: UUID, cursor: str | None, limit: int) -> ReceiptPage:
-        """The receipts of a project's job, with both signatures."""
-        task, epoch = _parse_cursor(cursor, default=(-1, 0))[:2]
+        """The receipts of a project's job, with both signatures. Raises NotFound, InvalidInput for a wrong cursor."""
+        task, epoch = _parse_cursor(cursor, default=(-1, 0), largest=2**31 - 1)[:2]
         rows = await self._pool.fetch(store.queries.receipts, job_id, project_id, task, epoch, limit + 1)
+        if not rows and not await self._pool.fetchval(store.queries.has_job, job_id, project_id):
+            raise NotFound(f"there is no job {job_id}")
         last = rows[limit - 1] if len(rows) > limit else None
         return ReceiptPage([_receipt(row) for row in rows[:limit]], last and f"{last['task']}.{last['epoch']}")
 
 
-def _parse_cursor(cursor: str | None, default: tuple[int, ...] = (_NEWEST,)) -> tuple[int, ...]:
+def _parse_cursor(cursor: str | None, default: tuple[int, ...] = (_NEWEST,), largest: int = _NEWEST) -> tuple[int, ...]:
     if cursor is None:
         return default
     try:
         numbers = tuple(int(part) for part in cursor.split(".")[:3])
     except ValueError:
         numbers = ()
-    if len(numbers) < len(default) or any(abs(number) > _NEWEST for number in numbers):
+    if len(numbers) < len(default) or any(abs(number) > largest for number in numbers):
         raise InvalidInput("the cursor is not one this service gave")
     return numbers
 
