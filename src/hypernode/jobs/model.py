@@ -16,6 +16,7 @@ from msgspec import Meta
 
 from hypernode.kernel import decode, limits
 from hypernode.kernel.canonical import SHA256_PATTERN, ContentId, canonical, content_id
+from hypernode.kernel.errors import TooLarge
 from hypernode.kernel.money import MicroHyper
 
 VERSION: Final = 1
@@ -34,9 +35,10 @@ def check_path(path: str) -> None:
         raise ValueError(f"{path[:60]!r}… has a part longer than 255 bytes")
 
 
+# `$` alone would take a final newline; `(?!\n)` after it is understood by Python and ECMAScript alike.
 Sha256 = Annotated[str, Meta(pattern=SHA256_PATTERN, min_length=64, max_length=64)]
-Name = Annotated[str, Meta(min_length=1, max_length=63, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
-VariableName = Annotated[str, Meta(min_length=1, max_length=128, pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
+Name = Annotated[str, Meta(min_length=1, max_length=63, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$(?!\n)")]
+VariableName = Annotated[str, Meta(min_length=1, max_length=128, pattern=r"^[A-Za-z_][A-Za-z0-9_]*$(?!\n)")]
 VariableValue = Annotated[str, Meta(max_length=limits.ARGUMENT_CHARS)]
 RelativePath = Annotated[str, Meta(min_length=1, max_length=limits.PATH_CHARS, extra={"check": check_path})]
 Argument = Annotated[str, Meta(max_length=limits.ARGUMENT_CHARS)]
@@ -57,7 +59,7 @@ class PythonRuntime(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag
     """
 
     script: RelativePath | None = None
-    module: Annotated[str, Meta(max_length=256, pattern=r"^[A-Za-z_][\w.]*$")] | None = None
+    module: Annotated[str, Meta(max_length=256, pattern=r"^[A-Za-z_][\w.]*$(?!\n)")] | None = None
     code: Annotated[str, Meta(max_length=limits.CODE_CHARS)] | None = None
     arguments: Annotated[tuple[Argument, ...], Meta(max_length=limits.ARGUMENTS)] = ()
     requirements: ArtifactRef | None = None
@@ -187,6 +189,14 @@ def parse_text(data: bytes) -> JobDocument:
 def encode(document: JobDocument) -> bytes:
     """The canonical bytes of a document (RFC 8785)."""
     return canonical(document)
+
+
+def encode_bounded(document: JobDocument) -> bytes:
+    """The same, for a document that is to be kept. Raises TooLarge beyond DOCUMENT_BYTES."""
+    data = encode(document)
+    if len(data) > limits.DOCUMENT_BYTES:
+        raise TooLarge(f"the job document has {len(data)} bytes where at most {limits.DOCUMENT_BYTES} are allowed")
+    return data
 
 
 def decode_canonical(data: bytes) -> JobDocument:

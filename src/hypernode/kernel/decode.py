@@ -87,7 +87,7 @@ class _Walk:
         if len(self.errors) >= ERRORS:
             return
         message, _, inner = str(error).partition(" - at `")
-        self.errors.append(FieldError(path + inner.rstrip("`").removeprefix("$"), message))
+        self.errors.append(FieldError(_sendable(path + inner.rstrip("`").removeprefix("$")), _sendable(message)))
 
     def visit(self, value: Any, kind: Any, path: str, depth: int) -> Any:
         """Check `value` against `kind`, note what is wrong, and return it with units resolved."""
@@ -183,6 +183,11 @@ def _strip(kind: Any) -> tuple[Any, str | None, Callable[[Any], None] | None]:
                 check = meta.extra.get("check", check)
         kind = kind.__origin__
     return kind, unit, check
+
+
+def _sendable(text: str) -> str:
+    """The text with lone surrogates, which YAML can write and JSON cannot, shown as escapes."""
+    return text.encode(errors="backslashreplace").decode()
 
 
 def _name(value: Any) -> str:

@@ -23,7 +23,10 @@ Prices: TypeAlias = Annotated[Market, Dependency(skip_validation=True)]
     dto=DocumentBody,
     return_dto=None,
     status_code=200,
-    responses=problems(s422="The document has errors; `errors` lists all of them with their paths."),
+    responses=problems(
+        s413="The document is too large.",
+        s422="The document has errors; `errors` lists all of them with their paths.",
+    ),
 )
 async def quote(data: JobDocument, project: Project, market: Prices) -> QuoteView:
     """What a job would cost."""

@@ -8,9 +8,9 @@ from collections.abc import Callable
 from typing import Final
 from uuid import UUID
 
-from hypernode.jobs.model import JobDocument, identify
+from hypernode.jobs.model import JobDocument, encode_bounded
 from hypernode.jobs.views import Exclusion, NodeQuote, QuoteView
-from hypernode.kernel import limits
+from hypernode.kernel.canonical import content_id
 from hypernode.kernel.errors import CapTooLow
 from hypernode.kernel.money import show
 from hypernode.ledger.model import worst_price
@@ -19,6 +19,8 @@ from hypernode.market.model import Demand, demand_of, exclusion, summarize
 from hypernode.nodes.service import KnownNode, Nodes
 
 ALIVE_CACHE_S: Final = 1.0
+_NO_CAP: Final = 2**80
+"""More than any worst-case price: the largest rate for the longest timeout is below 2^75."""
 
 
 class Market:
@@ -39,7 +41,7 @@ class Market:
         if now >= self._fresh_until:
             self._alive, self._fresh_until = await self._nodes.alive(), now + ALIVE_CACHE_S
             self._cheapest.clear()
-        demand = demand_of(document, limits.MICRO_HYPER)
+        demand = demand_of(document, _NO_CAP)
         if demand not in self._cheapest:
             self._cheapest[demand] = min(
                 (
@@ -52,7 +54,8 @@ class Market:
         return self._cheapest[demand]
 
     async def quote(self, project_id: UUID, document: JobDocument) -> QuoteView:
-        """What this job would cost, and why nodes do or don't match."""
+        """What this job would cost, and why nodes do or don't match. Raises TooLarge."""
+        data = encode_bounded(document)
         demand = demand_of(document, document.cap)
         eligible: list[NodeQuote] = []
         excluded: list[Exclusion] = []
@@ -84,7 +87,7 @@ class Market:
         cheapest = min([quote.worst_price for quote in eligible] + priced_out, default=None)
         short = cheapest - document.cap if cheapest is not None and not eligible else 0
         return QuoteView(
-            content_id=identify(document),
+            content_id=content_id(data),
             tasks=document.size,
             eligible=eligible,
             excluded=summarize(excluded),

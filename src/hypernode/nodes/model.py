@@ -16,9 +16,11 @@ ENROL_CONTEXT: Final = "node enrol v1"
 """Signature context: a node proves at enrolment that it holds its private key, over the join secret's SHA-256."""
 
 NodeName = Annotated[
-    str, Meta(min_length=1, max_length=limits.NODE_NAME_CHARS, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
+    str, Meta(min_length=1, max_length=limits.NODE_NAME_CHARS, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$(?!\n)")
 ]
-Text = Annotated[str, Meta(max_length=256)]
+NO_NUL: Final = r"^[^\x00]*$"
+"""PostgreSQL cannot keep NUL characters in a text."""
+Text = Annotated[str, Meta(max_length=256, pattern=NO_NUL)]
 
 
 class NodeState(enum.StrEnum):
@@ -42,7 +44,7 @@ class Failure(msgspec.Struct, frozen=True):
     """A limit that the sandbox could not prove on this host, and what would mend it."""
 
     limit: Text
-    remedy: Annotated[str, Meta(max_length=1024)]
+    remedy: Annotated[str, Meta(max_length=1024, pattern=NO_NUL)]
 
 
 class Capabilities(msgspec.Struct, frozen=True, kw_only=True):

@@ -21,7 +21,7 @@ from msgspec import Meta
 
 from hypernode.kernel import limits
 from hypernode.kernel.errors import Malformed, TooLarge
-from hypernode.nodes.model import Ask, Capabilities
+from hypernode.nodes.model import NO_NUL, Ask, Capabilities
 
 VERSION: Final = 1
 PATH: Final = "/api/v1/nodes/connect"
@@ -120,7 +120,7 @@ class Hello(_Message, frozen=True, tag="hello"):
 
     version: int
     node_key: Annotated[str, Meta(max_length=44)]
-    agent_version: Annotated[str, Meta(max_length=64)]
+    agent_version: Annotated[str, Meta(max_length=64, pattern=NO_NUL)]
     capabilities: Capabilities
     ask: Ask
     holds: Annotated[tuple[LeaseRef, ...], Meta(max_length=limits.NODE_LEASES)]

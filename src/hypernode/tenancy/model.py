@@ -11,7 +11,7 @@ from msgspec import Meta
 KEY_PREFIX: Final = "hnkey"
 """An API key reads `hnkey_<handle>_<random>`; the handle finds it, the random part proves it."""
 
-ProjectName = Annotated[str, Meta(min_length=1, max_length=63, pattern=r"^[a-z0-9][a-z0-9-]*$")]
+ProjectName = Annotated[str, Meta(min_length=1, max_length=63, pattern=r"^[a-z0-9][a-z0-9-]*$(?!\n)")]
 
 
 class ProjectCaller(msgspec.Struct, frozen=True):

@@ -16,11 +16,11 @@ from hypernode.events.hints import Hints
 from hypernode.events.model import Event
 from hypernode.events.service import record
 from hypernode.jobs import store
-from hypernode.jobs.model import JobDocument, encode
+from hypernode.jobs.model import JobDocument, encode_bounded
 from hypernode.jobs.service.documents import Documents, KnownJob
 from hypernode.kernel import limits
 from hypernode.kernel.canonical import ContentId, content_id
-from hypernode.kernel.errors import HypernodeError, InsufficientFunds, TooLarge
+from hypernode.kernel.errors import HypernodeError, InsufficientFunds
 from hypernode.kernel.ids import uuid7
 from hypernode.kernel.money import show
 from hypernode.ledger import service as ledger_service
@@ -49,9 +49,7 @@ class Submission(msgspec.Struct, frozen=True):
 
 def prepare(project_id: UUID, document: JobDocument, idempotency: Idempotency | None) -> Submission:
     """A submission in canonical form. Raises TooLarge."""
-    data = encode(document)
-    if len(data) > limits.DOCUMENT_BYTES:
-        raise TooLarge(f"the job document has {len(data)} bytes where at most {limits.DOCUMENT_BYTES} are allowed")
+    data = encode_bounded(document)
     return Submission(project_id, document, data, content_id(data), idempotency)
 
 
