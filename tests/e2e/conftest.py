@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,11 +18,16 @@ GRACE_MS = 5000
 
 
 @pytest.fixture(scope="session")
-def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """Where all networks live. When they have ended, nothing that belongs to them is left on the machine."""
-    folder = tmp_path_factory.mktemp("e2e")
+def place() -> Iterator[Path]:
+    """Where all networks live. When they have ended, nothing that belongs to them is left on the machine.
+
+    Not below pytest's own folder: every other run of pytest on the machine takes the rights to pass through that away
+    from the database's account.
+    """
+    folder = Path(tempfile.mkdtemp(prefix="hypernode-e2e-"))
     yield folder
     assert settles(lambda: left_over(folder)) == []
+    shutil.rmtree(folder)
 
 
 @pytest.fixture(scope="session")

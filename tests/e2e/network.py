@@ -211,7 +211,7 @@ class Net:
         assert settles(lambda: left_over(self.network.folder)) == []
 
 
-def hypernode(*arguments: str, timeout_s: float = 120, **environment: str) -> subprocess.CompletedProcess[str]:
+def hypernode(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
     """Run the command line to its end."""
     return subprocess.run(
         [sys.executable, "-m", "hypernode", *arguments],
@@ -219,7 +219,7 @@ def hypernode(*arguments: str, timeout_s: float = 120, **environment: str) -> su
         capture_output=True,
         text=True,
         errors="replace",
-        timeout=timeout_s,
+        timeout=120,
         check=False,
         env={**os.environ, **environment},
     )
