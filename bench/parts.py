@@ -1,0 +1,388 @@
+"""The parts of the bench. Each starts what it needs, measures, checks that the work was really done, and reports."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import pstats
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+
+from bench import sandbox_start
+from bench.load import Plan, Pushed, Waited, document
+from bench.network import ASK, SLOTS, BenchNetwork, scratch
+from bench.results import FOLDER, Report, aim, figure, percentile
+from bench.usage import Memory, memory
+from hypernode.client import Client
+from hypernode.coordinator.local import LocalNetwork
+from hypernode.jobs.model import JobDocument, PythonRuntime
+
+Say = Callable[[str], None]
+
+CPU_AIM_MS: Final = 1.0
+START_AIM_MS: Final = 15.0
+SANDBOX_AIM_MS: Final = 60.0
+NODE_AIM_MIB: Final = 80 * 10**6 / (1 << 20)
+"""80 MB in the MiB that memory is given in."""
+
+
+class CheckFailed(Exception):
+    """The work was not done as it should have been, so figures about it mean nothing."""
+
+
+def throughput(quick: bool, say: Say) -> Report:
+    """CPU per job and jobs per second, 100 jobs a request."""
+    return _throughput("batch", quick, say)
+
+
+def singles(quick: bool, say: Say) -> Report:
+    """The same, one job a request."""
+    return _throughput("single", quick, say)
+
+
+def _throughput(kind: str, quick: bool, say: Say) -> Report:
+    batch, connections = (100, 4) if kind == "batch" else (1, 32)
+    windows, window_s = (2, 5.0) if quick else (6, 10.0) if kind == "batch" else (3, 10.0)
+    with scratch() as folder, BenchNetwork(folder) as network:
+        say(f"{windows * window_s:.0f} s of load")
+        plan = Plan(
+            kind=kind,
+            url=network.url,
+            key=network.client_key,
+            pids=network.pids,
+            batch=batch,
+            connections=connections,
+            windows=windows,
+            window_s=window_s,
+        )
+        pushed = _generate(plan, Pushed, network)
+        checks = _check(network, pushed.jobs)
+    whole = _cpu_ms(pushed)
+    by_window = [_cpu_ms_between(a, b) for a, b in zip(pushed.windows, pushed.windows[1:], strict=False)]
+    rates = [
+        (b.settled - a.settled) / (b.at_s - a.at_s) for a, b in zip(pushed.windows, pushed.windows[1:], strict=False)
+    ]
+    first, last = pushed.windows[0], pushed.windows[-1]
+    way = "in batches" if kind == "batch" else "one a request"
+    both = figure(
+        f"coordinator + database CPU per job, {way}",
+        "ms",
+        whole["coordinator"] + whole["database"],
+        [window["coordinator"] + window["database"] for window in by_window],
+    )
+    figures = [
+        both,
+        *(
+            figure(f"{role} CPU per job", "ms", whole[role], [window[role] for window in by_window])
+            for role in ("coordinator", "database", "nodes", "load")
+        ),
+        figure("settled per second", "1/s", (last.settled - first.settled) / (last.at_s - first.at_s), rates),
+        figure("submitting request p50", "ms", percentile(pushed.requests_ms, 0.5), []),
+        figure("submitting request p99", "ms", percentile(pushed.requests_ms, 0.99), []),
+    ]
+    others = 1 - sum(last.cpu_s[role] - first.cpu_s[role] for role in plan.pids | {"load": 0}) / max(
+        0.01, last.cpu_s["everything"] - first.cpu_s["everything"]
+    )
+    return Report(
+        title="Throughput, 100 jobs a request" if kind == "batch" else "Throughput, one job a request",
+        method=f"No-op jobs of one task. A load generator keeps {plan.backlog} jobs submitted and not settled, with "
+        f"{connections} connections of {batch} job(s) a POST, each with an Idempotency-Key. CPU is user and system "
+        "time of the coordinator's process and of the postmaster with all its children, ended ones included, from before "
+        "the first request until everything is settled, divided by jobs; agents and generator are shown apart. Rate "
+        f"and spread: {windows} windows of {window_s:.0f} s after {plan.warm_s:.0f} s of warm-up.",
+        parameters={
+            **_network_parameters(),
+            "jobs_per_request": batch,
+            "connections": connections,
+            "backlog": plan.backlog,
+            "warm_up_s": plan.warm_s,
+            "windows": windows,
+            "window_s": window_s,
+        },
+        figures=figures,
+        aims=[aim("CPU per job in batches", both, CPU_AIM_MS)] if kind == "batch" else [],
+        checks={
+            **checks,
+            "jobs": pushed.jobs,
+            "peak_backlog": pushed.peak_backlog,
+            "cpu_used_by_others": round(max(0.0, others), 2),
+        },
+    )
+
+
+def latency(quick: bool, say: Say) -> Report:
+    """One job at a time on an idle network."""
+    repetitions, jobs = (2, 30) if quick else (3, 120)
+    runs: list[list[Waited]] = []
+    waits: list[list[Waited]] = []
+    with scratch() as folder, BenchNetwork(folder, stamp=True) as network:
+        for number in range(repetitions):
+            say(f"{jobs} jobs one after the other, {number + 1} of {repetitions}")
+            plan = Plan(kind="latency", url=network.url, key=network.client_key, pids={}, jobs=jobs)
+            runs.append(_generate(plan, list[Waited], network))
+            plan = msgspec.structs.replace(plan, kind="latency-wait", jobs=jobs // 3)
+            waits.append(_generate(plan, list[Waited], network))
+        checks = _check(network, repetitions * (jobs + jobs // 3))
+        assert network.stamps is not None
+        lines = [line.split() for line in network.stamps.read_text().splitlines()]
+    started = {key.rsplit("-", 2)[0]: int(at) for key, at in lines}
+
+    def taken(name: str, of: list[list[Waited]], end: Callable[[Waited], int]) -> list[Any]:
+        by_run = [[(end(one) - one.began) / 1e6 for one in run] for run in of]
+        together = [value for run in by_run for value in run]
+        return [
+            figure(
+                f"{name} p{share * 100:.0f}", "ms", percentile(together, share), [percentile(r, share) for r in by_run]
+            )
+            for share in (0.5, 0.99)
+        ]
+
+    start = taken("submit to start", runs, lambda one: started[one.job_id])
+    return Report(
+        title="Latency, one job at a time",
+        method="An idle network runs one no-op job after the other, each 10 to 50 ms after the one before ended. The "
+        "clock starts in the client before `AsyncClient.submit` and is the machine's monotonic one. Start: the no-op "
+        "sandbox's own stamp as its first act. Accepted: `submit` has returned. Running event and result: "
+        "`task.running` and `job.ended` have arrived at the client over one stream of server-sent events that was open "
+        "before. Result by wait: `submit` and then `AsyncClient.wait`, which opens a stream of its own.",
+        parameters={**_network_parameters(), "jobs": repetitions * jobs, "repetitions": repetitions},
+        figures=[
+            *start,
+            *taken("submit to accepted", runs, lambda one: one.accepted),
+            *taken("submit to running event", runs, lambda one: one.running_seen),
+            *taken("submit to result", runs, lambda one: one.ended_seen),
+            *taken("submit to result by wait", waits, lambda one: one.ended_seen),
+        ],
+        aims=[aim("submit to start, p50", start[0], START_AIM_MS)],
+        checks=checks,
+    )
+
+
+def memory_use(quick: bool, say: Say) -> Report:
+    """Memory of an idle network with a real node."""
+    samples = 3 if quick else 5
+    taken: dict[str, list[Memory]] = {"coordinator": [], "database": [], "node": []}
+    with scratch() as folder, LocalNetwork(folder, nodes=1) as network:
+        assert network.coordinator is not None
+        assert network.postmaster_pid is not None
+        node = network.nodes["node-1"].pid
+
+        def look() -> None:
+            # The embedded database is a child of the coordinator here; it is counted by itself.
+            whole, database = memory(network.coordinator.pid), memory(network.postmaster_pid)  # type: ignore[union-attr,arg-type]
+            own = Memory(
+                whole.processes - database.processes,
+                whole.pss - database.pss,
+                whole.rss - database.rss,
+                whole.peak_rss - database.peak_rss,
+            )
+            for role, found in (("coordinator", own), ("database", database), ("node", memory(node))):
+                taken[role].append(found)
+
+        say("an idle network")
+        time.sleep(5)
+        for _ in range(samples):
+            look()
+            time.sleep(1)
+        say("after one job in the real sandbox")
+        job = JobDocument(version=1, runtime=PythonRuntime(code="print(1)"), cap=100_000, timeout_s=60, isolation=0)
+        with Client(network.url, network.client_key) as client:
+            ended = client.wait(client.submit(job).id, 120)
+        time.sleep(2)
+        after = memory(node)
+        log = (folder / "node-1.log").read_text(errors="replace")[-500:] if not ended.state.ended else ""
+    idle = {role: found[:samples] for role, found in taken.items()}
+    figures = []
+    for role, found in idle.items():
+        pss = [one.pss for one in found]
+        rss = [one.rss for one in found]
+        figures.append(figure(f"idle {role}, PSS", "MiB", statistics.median(pss), pss))
+        figures.append(figure(f"idle {role}, RSS", "MiB", statistics.median(rss), rss))
+    figures.append(figure("node after one job, PSS", "MiB", after.pss, []))
+    figures.append(figure("node after one job, RSS", "MiB", after.rss, []))
+    figures.append(figure("node, peak RSS of its processes, sum", "MiB", after.peak_rss, []))
+    node_pss = next(one for one in figures if one.name == "idle node, PSS")
+    return Report(
+        title="Memory",
+        method="A local network with one real node (agent and sandbox launcher) that has nothing to do, from 5 s after "
+        "the node connected. PSS from smaps_rollup, summed over the role's processes, shares out what they map "
+        "together; RSS counts it in each. Then one job runs in the real sandbox; the peak is the sum of each process's "
+        "highest RSS since it started, probing included.",
+        parameters={"nodes": 1, "processes": {role: found[0].processes for role, found in idle.items()}},
+        figures=figures,
+        aims=[aim("idle node (80 MB)", node_pss, round(NODE_AIM_MIB, 1))],
+        checks={"job": ended.state.value, **({"log": log} if log else {})},
+    )
+
+
+def sandbox(quick: bool, say: Say) -> Report:
+    """How long a sandbox takes to start."""
+    repetitions, runs = (2, 10) if quick else (3, 30)
+    found: list[sandbox_start.Samples] = []
+    for number in range(repetitions):
+        say(f"{runs} starts of each kind, {number + 1} of {repetitions}")
+        found.append(asyncio.run(sandbox_start.measure(runs)))
+    figures = []
+    for name in (
+        "plain: fork + exec",
+        "true: prepare + run",
+        "true: run",
+        "true: whole",
+        "with /out: prepare + run",
+        "python: prepare + run",
+    ):
+        together = [seconds * 1000 for samples in found for seconds in samples[name]]
+        spread = [statistics.median(samples[name]) * 1000 for samples in found]
+        figures.append(figure(f"{name} p50", "ms", statistics.median(together), spread))
+    start = next(one for one in figures if one.name.startswith("true: prepare + run"))
+    return Report(
+        title="Sandbox start",
+        method="`/usr/bin/true` in the bubblewrap sandbox, in turns with plain fork and exec. Prepare and run: from "
+        "being asked until it has ended; whole: until nothing of it is left. Spread: medians of the repetitions.",
+        parameters={"runs": runs, "repetitions": repetitions},
+        figures=figures,
+        aims=[aim("sandbox start of true, p50", start, SANDBOX_AIM_MS)],
+        checks={},
+    )
+
+
+def arrays(quick: bool, say: Say) -> Report:
+    """How long a large array takes to be accepted, and what its tasks cost."""
+    size, repetitions, tasks = 100_000, 3 if quick else 10, 2_000 if quick else 5_000
+    accept_ms: list[float] = []
+    cancel_ms: list[float] = []
+    say(f"accepting {repetitions} arrays of {size:,} tasks")
+    with (
+        scratch() as folder,
+        BenchNetwork(folder, nodes=0) as network,
+        Client(network.url, network.client_key) as client,
+    ):
+        client.cancel(client.submit(document(tasks=2)).id)
+        for _ in range(repetitions):
+            began = time.perf_counter()
+            job = client.submit(document(tasks=size))
+            accepted = time.perf_counter()
+            client.cancel(job.id)
+            accept_ms.append((accepted - began) * 1000)
+            cancel_ms.append((time.perf_counter() - accepted) * 1000)
+    pushes: list[Pushed] = []
+    with scratch() as folder, BenchNetwork(folder) as network:
+        for number in range(2 if quick else 3):
+            say(f"running an array of {tasks:,} tasks, {number + 1}")
+            plan = Plan(kind="array", url=network.url, key=network.client_key, pids=network.pids, jobs=tasks)
+            pushes.append(_generate(plan, Pushed, network))
+        checks = _check(network, sum(pushed.jobs for pushed in pushes))
+    cpu = [_cpu_ms(pushed) for pushed in pushes]
+    both = [one["coordinator"] + one["database"] for one in cpu]
+    rates = [pushed.jobs / (pushed.after.at_s - pushed.before.at_s) for pushed in pushes]
+    return Report(
+        title="Arrays",
+        method=f"One job of {size:,} tasks is submitted to a network without nodes, and cancelled again; the time is "
+        f"the client's, from before `submit` until it has returned. Then arrays of {tasks:,} no-op tasks run on two "
+        "nodes, one array after the other; CPU and rate as in the throughput parts, per task.",
+        parameters={**_network_parameters(), "array_size": size, "repetitions": repetitions, "tasks_run": tasks},
+        figures=[
+            figure("accepting 100,000 tasks", "ms", statistics.median(accept_ms), accept_ms),
+            figure("cancelling 100,000 waiting tasks", "ms", statistics.median(cancel_ms), cancel_ms),
+            figure("coordinator + database CPU per task", "ms", statistics.median(both), both),
+            figure("tasks settled per second", "1/s", statistics.median(rates), rates),
+        ],
+        aims=[],
+        checks=checks,
+    )
+
+
+PARTS: Final[dict[str, Callable[[bool, Say], Report]]] = {
+    "throughput": throughput,
+    "singles": singles,
+    "latency": latency,
+    "memory": memory_use,
+    "sandbox": sandbox,
+    "arrays": arrays,
+}
+
+
+def profile(seconds: float, say: Say) -> Path:
+    """Run the throughput part's load with the coordinator under cProfile; writes `profile.txt`, gives its path."""
+    with scratch() as folder:
+        dump = folder / "profile"
+        with BenchNetwork(folder / "network", profile=dump) as network:
+            say(f"{seconds:.0f} s of load with the coordinator under cProfile")
+            plan = Plan(
+                kind="batch",
+                url=network.url,
+                key=network.client_key,
+                pids=network.pids,
+                batch=100,
+                windows=1,
+                window_s=seconds,
+            )
+            pushed = _generate(plan, Pushed, network)
+        text = io.StringIO()
+        stats = pstats.Stats(str(dump), stream=text).strip_dirs()
+        text.write(f"Coordinator under cProfile, {pushed.jobs} no-op jobs in batches of 100. The time of the event\n")
+        text.write("loop itself (Runner.run) holds its waiting and all of uvloop and asyncpg that is not Python.\n\n")
+        stats.sort_stats(pstats.SortKey.TIME).print_stats(40)
+        stats.sort_stats(pstats.SortKey.CUMULATIVE).print_stats(40)
+    path = FOLDER / "profile.txt"
+    path.write_text("\n".join(line.rstrip() for line in text.getvalue().splitlines()).rstrip() + "\n")
+    return path
+
+
+def _generate(plan: Plan, kind: type[Any], network: BenchNetwork) -> Any:
+    """Run the load generator in a process of its own."""
+    done = subprocess.run(
+        [sys.executable, "-m", "bench.load"], input=msgspec.json.encode(plan), stdout=subprocess.PIPE, check=False
+    )
+    if done.returncode != 0:
+        log = (network.folder / "coordinator.log").read_text(errors="replace").splitlines()[-20:]
+        raise CheckFailed("the load generator failed; the coordinator's log ends with\n" + "\n".join(log))
+    return msgspec.json.decode(done.stdout, type=kind)
+
+
+def _check(network: BenchNetwork, jobs: int) -> dict[str, Any]:
+    """Every job was settled once, and the ledger adds up. Raises CheckFailed."""
+    summary = network.ledger_summary()
+    earned = -summary.balances["issuance"]
+    paid = sum(summary.balances[kind] for kind in ("treasury", "incentive", "stakers"))
+    if summary.settlements != jobs or summary.total != 0 or not summary.consistent or summary.balances["escrow"] != 0:
+        raise CheckFailed(f"{jobs} jobs were submitted, but the ledger says {summary}")
+    return {
+        "settlements": summary.settlements,
+        "transfers": summary.transfers,
+        "ledger_total": summary.total,
+        "ledger_consistent": summary.consistent,
+        "in_escrow": summary.balances["escrow"],
+        "deposited": earned,
+        "fees": paid,
+    }
+
+
+def _network_parameters() -> dict[str, Any]:
+    return {
+        "coordinators": 1,
+        "nodes": 2,
+        "slots_per_node": SLOTS,
+        "ask": msgspec.to_builtins(ASK),
+        "database": "embedded PostgreSQL, fsync and synchronous_commit on",
+        "transport": "HTTP and WebSocket on loopback, without TLS",
+    }
+
+
+def _cpu_ms(pushed: Pushed) -> dict[str, float]:
+    return _cpu_ms_of(pushed.before.cpu_s, pushed.after.cpu_s, pushed.jobs)
+
+
+def _cpu_ms_between(a: Any, b: Any) -> dict[str, float]:
+    return _cpu_ms_of(a.cpu_s, b.cpu_s, b.settled - a.settled)
+
+
+def _cpu_ms_of(before: dict[str, float], after: dict[str, float], jobs: int) -> dict[str, float]:
+    return {role: (after[role] - before[role]) * 1000 / max(1, jobs) for role in after}

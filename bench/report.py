@@ -1,0 +1,107 @@
+"""`docs/benchmarks.md`, made of the results."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+from bench.results import ROOT, Figure, Result
+
+PATH: Final = ROOT / "docs" / "benchmarks.md"
+
+_HEAD: Final = """\
+# Benchmarks
+
+Measured by `make bench`, which writes `bench/results/*.json` and this page. CPU time per operation is the figure to
+compare: rates are floors where the machine is shared. Beside each figure stands its spread over repetitions.
+
+The jobs of the throughput, latency and array parts do nothing: a no-op sandbox, which exists in the bench only and
+says so in its node's capabilities, ends every task at once. Everything else is real: escrow, leases, journals, signed
+receipts that are verified, settlements with operator's pay, fees and refund, on PostgreSQL that syncs to disk. After
+each run the number of settlements is compared with the number of jobs, and the ledger is added up.
+"""
+
+
+def render(results: dict[str, Result], order: Sequence[str]) -> str:
+    """The page."""
+    found = [results[part] for part in order if part in results]
+    lines = [_HEAD, "## Aims\n", "| aim | at most | measured | met |", "|---|---:|---:|---|"]
+    for result in found:
+        lines += [
+            f"| {one.name} | {one.limit:g} {one.unit} | {one.value:g} {one.unit} | {'yes' if one.met else '**no**'} |"
+            for one in result.aims
+        ]
+    lines.append("")
+    for result in found:
+        lines += _part(result)
+    lines.append("## Machine\n")
+    lines += _machines(found)
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def _part(result: Result) -> list[str]:
+    lines = [f"## {result.title}\n", result.method + "\n"]
+    lines += ["| figure | value | unit | min | median | max | repetitions |", "|---|---:|---|---:|---:|---:|---:|"]
+    lines += [_row(one) for one in result.figures]
+    lines.append("")
+    if result.checks:
+        lines.append("Checked: " + ", ".join(f"{_words(k)} {_show(v)}" for k, v in result.checks.items()) + ".\n")
+    note = " A quick run, with few repetitions." if result.quick else ""
+    tree = " with uncommitted changes" if result.dirty else ""
+    lines.append(
+        f"Commit `{result.commit[:12]}`{tree}, {result.date}; load average before: {result.load_before:g}.{note}\n"
+    )
+    return lines
+
+
+def _row(one: Figure) -> str:
+    spread = f"{one.min:g} | {one.median:g} | {one.max:g} | {one.repetitions}"
+    if one.repetitions == 1:
+        spread = "| | | 1"
+    return f"| {one.name} | {one.value:g} | {one.unit} | {spread} |"
+
+
+def _machines(found: Sequence[Result]) -> list[str]:
+    """One table where all parts ran on the same machine, else one each."""
+    lines: list[str] = []
+    by_machine: dict[tuple[object, ...], list[Result]] = {}
+    for result in found:
+        m = result.machine
+        key = (m.cpu, m.cores, m.memory_gib, m.kernel, m.system, m.python, m.postgresql)
+        by_machine.setdefault(key, []).append(result)
+    for results in by_machine.values():
+        if len(by_machine) > 1:
+            lines.append(", ".join(result.title for result in results) + ":\n")
+        m = results[0].machine
+        lines += ["| | |", "|---|---|"]
+        lines += [
+            f"| processor | {m.cpu}, {m.cores} cores |",
+            f"| memory | {m.memory_gib:g} GiB |",
+            f"| system | {m.system}, Linux {m.kernel} |",
+            f"| Python | {m.python} |",
+            f"| PostgreSQL | {m.postgresql}, embedded |",
+            f"| writing 8 KiB to disk (fdatasync), p50 | {m.fdatasync_ms:g} ms |",
+            "",
+        ]
+    return lines
+
+
+def _words(name: str) -> str:
+    return name.replace("_", " ")
+
+
+def _show(value: object) -> str:
+    return (
+        ("yes" if value else "no")
+        if isinstance(value, bool)
+        else f"{value:,}"
+        if isinstance(value, int)
+        else f"{value}"
+    )
+
+
+def write(results: dict[str, Result], order: Sequence[str]) -> Path:
+    """Regenerate the page."""
+    PATH.write_text(render(results, order))
+    return PATH
