@@ -69,8 +69,8 @@ def run(settings: Settings, tell: Callable[[Ready], None] | None = None) -> int:
         if tell is not None:
             tell(Ready(os.getpid(), code=error.code, detail=str(error)))
         return EXIT_REFUSED
-    except KeyboardInterrupt:
-        return EXIT_OK
+    except (KeyboardInterrupt, asyncio.CancelledError):
+        return EXIT_OK  # stopped before it served
     except BaseException as error:
         log.critical("the coordinator ends: unexpected error", exc_info=error)
         return EXIT_BUG

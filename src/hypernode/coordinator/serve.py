@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import signal
 import socket
-from collections.abc import AsyncIterator, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any, Final
 
@@ -44,6 +45,10 @@ async def serve(settings: Settings, on_ready: Callable[[Running], None]) -> None
     """Serve until told to stop by a signal. `on_ready` is called once requests are answered; port 0 in the settings
     becomes a free one. Raises Unavailable for a database or an address that cannot be had, and whatever ended one of
     the coordinator's loops."""
+    main = asyncio.current_task()
+    loop = asyncio.get_running_loop()
+    if main is not None:
+        loop.add_signal_handler(signal.SIGTERM, main.cancel)  # while starting; the server has its own way afterwards
     async with coordinator(settings, on_ready) as server:
         await server.serve()
 
@@ -120,6 +125,17 @@ class _Server(uvicorn.Server):
         await super().serve(sockets or [self._listener])
         if not self.started and self.failure is None:
             self.failure = Unavailable("the coordinator did not start; its log says why")
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Stop on SIGTERM and SIGINT, and go on afterwards: uvicorn's own would raise the signal again once it has
+        stopped serving, which ends the process before the database is stopped."""
+        before = {number: signal.signal(number, self.handle_exit) for number in (signal.SIGTERM, signal.SIGINT)}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
 
     def fail(self, error: BaseException) -> None:
         """Something that must not end has ended: stop, and let that be the reason."""
