@@ -1,0 +1,1 @@
+delete from join_token where expires_at < clock_timestamp() - interval '7 days'
