@@ -130,7 +130,8 @@ class Network:
                                   where job_id = j.id) s on true
                left join lateral (select coalesce(sum(case when e.id = credit then amount else -amount end), 0)::bigint
                                   as escrow from transfer join account e on e.kind = 'escrow'
-                                  and e.project_id = j.project_id and e.id in (debit, credit) where job_id = j.id) t on true
+                                  and e.project_id = j.project_id and e.id in (debit, credit)
+                                  where job_id = j.id) t on true
                where j.spent <> s.settled or j.held <> t.escrow"""
         )
         assert not wrong, wrong
@@ -218,5 +219,3 @@ def problem(answer: httpx.Response, status: int, code: str) -> dict[str, Any]:
     assert body["code"] == code and body["status"] == status, body
     assert body["type"] == f"urn:hypernode:problem:{code}" and body["title"], body
     return body
-
-

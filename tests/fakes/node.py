@@ -6,6 +6,7 @@ It does nothing by itself but keep what it is sent: every message it says is one
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
 import time
 from collections.abc import Callable, Sequence
@@ -158,10 +159,8 @@ class FakeNode:
     async def say_raw(self, frame: bytes | str) -> None:
         """Send any frame at all."""
         assert self._socket is not None
-        try:
+        with contextlib.suppress(ConnectionClosed):  # what the coordinator had to say about it is in the inbox
             await self._socket.send(frame)
-        except ConnectionClosed:
-            pass  # what the coordinator had to say about it is in the inbox
 
     async def next(self, kind: type[M], where: Callable[[M], bool] = lambda _: True) -> M:
         """The first message of a kind that has not been taken yet. Raises Closed when none can come any more."""
@@ -289,8 +288,6 @@ class FakeNode:
     async def finish(self, **said: Any) -> messages.ReportAck:
         """Take the next task, run it and report it."""
         return await self.report(await self.start(), **said)
-
-
 
 
 def uuid_of(lease: LeaseRef) -> UUID:
