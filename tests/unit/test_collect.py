@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fnmatch
 import hashlib
 import os
 import socket
@@ -19,10 +18,8 @@ from hypothesis import strategies as st
 from hypernode.agent.collect import (
     NAME_SHOWN,
     REJECTED_SHOWN,
-    BadPattern,
     Collected,
     CollectLimits,
-    Patterns,
     Refusal,
     collect,
     printable,
@@ -172,48 +169,6 @@ def test_trouble_with_our_own_disk_is_not_blamed_on_the_job(out: Path, tmp_path:
     (tmp_path / "spool").write_text("not a folder")
     with pytest.raises(OSError, match="spool"):
         _collect(out, tmp_path / "spool")
-
-
-@pytest.mark.parametrize(
-    ("pattern", "taken", "left"),
-    [
-        ("result.csv", ["result.csv"], ["result.csv2", "a/result.csv", "resultXcsv"]),
-        ("./result.csv", ["result.csv"], []),
-        ("plots", ["plots", "plots/a", "plots/b/c"], ["plots2/a"]),
-        ("plots/", ["plots/a"], ["plot"]),
-        ("plots/*.png", ["plots/a.png", "plots/.png"], ["plots/a/b.png", "plots/a.jpg", "a.png"]),
-        ("*.csv", ["a.csv"], ["a/b.csv"]),
-        ("**", ["a", "a/b/c"], []),
-        ("**/*.csv", ["a.csv", "a/b/c.csv"], ["a.txt"]),
-        ("a/**/z", ["a/z", "a/b/z", "a/b/c/z"], ["z", "a/b"]),
-        ("a/**", ["a/b", "a/b/c"], ["b/a"]),
-        ("?.txt", ["a.txt"], ["ab.txt", ".txt"]),
-        ("[a].txt", ["[a].txt"], ["a.txt"]),
-    ],
-)
-def test_patterns(pattern: str, taken: list[str], left: list[str]) -> None:
-    patterns = Patterns([pattern])
-    assert [path for path in taken if not patterns.match(path)] == []
-    assert [path for path in left if patterns.match(path)] == []
-
-
-@pytest.mark.parametrize("pattern", ["", "/etc/passwd", "../x", "a/../b", "a//b", "./", "x" * 2000, "a/./b"])
-def test_patterns_that_leave_the_folder_are_refused(pattern: str) -> None:
-    with pytest.raises(BadPattern):
-        Patterns([pattern])
-
-
-def test_no_pattern_takes_long() -> None:
-    patterns = Patterns(["*a" * 100 + "b", "**/" * 100 + "b"])
-    started = time.monotonic()
-    assert not patterns.match("/".join(["a" * 255] * 3))
-    assert time.monotonic() - started < 1
-
-
-@given(st.text(alphabet="ab*?", min_size=1, max_size=12), st.text(alphabet="ab", min_size=1, max_size=12))
-def test_one_name_matches_as_fnmatch_says(pattern: str, name: str) -> None:
-    if pattern != "**":
-        assert Patterns([pattern]).match(name) == fnmatch.fnmatchcase(name, pattern)
 
 
 @given(st.binary(max_size=200))

@@ -17,11 +17,11 @@ from pathlib import Path
 
 import msgspec
 
+from hypernode.jobs.outputs import Patterns
+
 READ_BYTES = 1 << 20
 NAME_SHOWN = 80
 REJECTED_SHOWN = 1000
-PATTERN_CHARACTERS = 1024
-_INSIDE = "/"  # no name contains it: stands for "and whatever is inside", where `**` would ask for a folder
 
 
 class CollectLimits(msgspec.Struct, frozen=True, kw_only=True):
@@ -76,39 +76,11 @@ class Collected(msgspec.Struct, frozen=True):
     rejected_count: int
 
 
-class BadPattern(ValueError):
-    """A declared output is not a relative path or glob."""
-
-
-class Patterns:
-    """Declared outputs: relative paths or globs, `*` and `?` within a name, `**` across folders.
-
-    A pattern that names a folder also takes what is in it. Matching is linear in the name, whatever the pattern:
-    regular expressions would let a submitter spend the node's CPU.
-    """
-
-    def __init__(self, patterns: Sequence[str]) -> None:
-        """Raises BadPattern for absolute paths, `.` and `..`, empty and overlong ones."""
-        self._patterns = [self._split(pattern) for pattern in patterns]
-
-    def match(self, path: str) -> bool:
-        """Whether one of them takes this relative path."""
-        names = path.split("/")
-        return any(_match(pattern, names) for pattern in self._patterns)
-
-    @staticmethod
-    def _split(pattern: str) -> list[str]:
-        parts = pattern.removeprefix("./").rstrip("/").split("/")
-        if pattern.startswith("/") or {"", ".", ".."} & set(parts) or len(pattern) > PATTERN_CHARACTERS:
-            raise BadPattern(f"{printable(pattern.encode(errors='replace'))} is not a path below the output folder")
-        return parts if parts[-1] == "**" else [*parts, _INSIDE]
-
-
 def collect(root: int, patterns: Sequence[str], spool: Path, limits: CollectLimits) -> Collected:
     """Copy the matching files below the folder descriptor `root` into `spool`, each named by its SHA-256.
 
     Blocking; run it in a thread. Keeps `root` open. A file that is already in the spool is not written twice. Raises
-    BadPattern, and OSError only for the spool's own trouble.
+    ValueError for a pattern that is not a path below it, and OSError only for the spool's own trouble.
     """
     spool.mkdir(mode=0o700, parents=True, exist_ok=True)
     return _Collector(Patterns(patterns), spool, limits).run(root)
@@ -277,35 +249,3 @@ def _clean(path: bytes) -> str | None:
     except UnicodeDecodeError:
         return None
     return None if any(not c.isprintable() or c == "\\" for c in text) else text
-
-
-def _match(parts: Sequence[str], names: Sequence[str]) -> bool:
-    """Which prefixes of the names each part of the pattern can have reached; bounded by parts × names."""
-    reached = {0}
-    for part in parts:
-        if part == "**" or part == _INSIDE:
-            reached = set(range(min(reached), len(names) + 1)) if reached else set()
-        else:
-            reached = {i + 1 for i in reached if i < len(names) and _match_name(part, names[i])}
-    # "**" at the end stands for at least one name: it cannot match the root itself, but names are never empty.
-    return len(names) in reached
-
-
-def _match_name(pattern: str, name: str) -> bool:
-    """Glob one name: on a mismatch only the last `*` grows, which is enough, and quadratic at worst."""
-    at = seen = 0
-    star = resume = -1
-    while seen < len(name):
-        if at < len(pattern) and pattern[at] == "*":
-            star, resume = at, seen
-            at += 1
-        elif at < len(pattern) and pattern[at] in ("?", name[seen]):
-            at += 1
-            seen += 1
-        elif star >= 0:
-            at = star + 1
-            resume += 1
-            seen = resume
-        else:
-            return False
-    return all(c == "*" for c in pattern[at:])

@@ -15,7 +15,8 @@ from hypernode.agent.logs import PAYLOAD_BYTES
 from hypernode.agent.refusal import GiveBack
 from hypernode.agent.sandboxes.base import Limits, Mount, Reason, Task
 from hypernode.agent.sandboxes.base import Outcome as SandboxOutcome
-from hypernode.jobs.model import JobDocument, missing_outputs, output_matches
+from hypernode.jobs.model import JobDocument
+from hypernode.jobs.outputs import Patterns
 from hypernode.kernel import limits
 from hypernode.kernel.canonical import content_id
 from hypernode.ledger.receipt import Outcome, OutputFile, ReceiptBody, Run, Work
@@ -136,7 +137,7 @@ def judge(document: JobDocument, ended: SandboxOutcome, collected: Collected | N
     if ended.exit_code == 0:
         if collected is not None and collected.rejected_count:
             return Verdict(Outcome.OUTPUT_LIMIT, 0, None, outputs, notes)
-        missing = missing_outputs(document.outputs, [file.path for file in outputs])
+        missing = Patterns(document.outputs).missing(file.path for file in outputs)
         if missing:
             said = tuple(f"declared output {name} is not there" for name in missing[:NOTED])
             return Verdict(Outcome.OUTPUT_MISSING, 0, None, outputs, (*notes, *said))
@@ -146,11 +147,7 @@ def judge(document: JobDocument, ended: SandboxOutcome, collected: Collected | N
 def _outputs(document: JobDocument, collected: Collected | None) -> tuple[tuple[OutputFile, ...], tuple[str, ...]]:
     if collected is None:
         return (), ()
-    outputs = tuple(
-        OutputFile(file.path, file.sha256, file.size_bytes)
-        for file in collected.accepted
-        if output_matches(document.outputs, file.path)
-    )
+    outputs = tuple(OutputFile(file.path, file.sha256, file.size_bytes) for file in collected.accepted)
     notes = [f"output {refused.path} was not collected: {refused.why.value}" for refused in collected.rejected[:NOTED]]
     if collected.rejected_count > NOTED:
         notes.append(f"{collected.rejected_count - NOTED} more outputs were not collected")

@@ -12,7 +12,8 @@ from uuid import UUID
 import msgspec
 
 from hypernode.jobs.lifecycle import AttemptState, History, Next, TaskState, after_loss, after_report, succeeded
-from hypernode.jobs.model import JobDocument, check_path, missing_outputs, output_matches
+from hypernode.jobs.model import JobDocument, check_path
+from hypernode.jobs.outputs import Patterns
 from hypernode.jobs.tally import Tally
 from hypernode.kernel.errors import HypernodeError, InvalidInput, StaleLease
 from hypernode.ledger.model import billed_ms, price, split, worst_price
@@ -173,7 +174,8 @@ def _check(item: Report, tally: Tally, document: JobDocument) -> None:
         raise InvalidInput("the receipt says cancelled, which nobody asked for")
     if body.run.isolation < document.isolation:
         raise InvalidInput(f"the task ran at isolation {body.run.isolation} where {document.isolation} was asked for")
-    absent = missing_outputs(document.outputs, [output.path for output in body.work.outputs])
+    declared = Patterns(document.outputs)
+    absent = declared.missing(output.path for output in body.work.outputs)
     if absent and succeeded(body.work.outcome, body.work.exit_code):
         raise InvalidInput(f"the receipt says success without the declared output {absent[0]!r}")
     for output in body.work.outputs:
@@ -181,7 +183,7 @@ def _check(item: Report, tally: Tally, document: JobDocument) -> None:
             check_path(output.path)
         except ValueError as error:
             raise InvalidInput(f"the receipt lists an impossible output: {error}") from error
-        if not output_matches(document.outputs, output.path):
+        if not declared.match(output.path):
             raise InvalidInput(f"the receipt lists an output that was not declared: {output.path!r}")
     if len({output.path for output in body.work.outputs}) != len(body.work.outputs):
         raise InvalidInput("the receipt lists an output twice")

@@ -7,7 +7,6 @@ in base units.
 
 from __future__ import annotations
 
-import fnmatch
 import re
 from typing import Annotated, Any, Final, Literal
 
@@ -115,7 +114,8 @@ class JobDocument(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
     `cap` bounds what one task may cost, all its attempts together, in µHYPER. `isolation` is the least a node must
     have proved (2: every limit of the sandbox proved; 1: some not; 0: none, for one's own nodes); nothing falls back
     silently. `inputs` appear read-only below /in, `outputs` names files or patterns below /out (the job's working
-    folder) that are collected; a name without wildcards must be there when the job ends.
+    folder) that are collected: `*` and `?` stay within a name, `**` crosses folders, and what names a folder takes what
+    is in it. A name without wildcards must be there when the job ends.
     """
 
     version: Literal[1]
@@ -159,21 +159,6 @@ class JobDocument(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
         """Everything a node must fetch to run this job."""
         lock = (self.runtime.requirements,) if self.runtime.requirements else ()
         return (*lock, *self.inputs.values())
-
-
-def is_pattern(output: str) -> bool:
-    """Whether a declared output is a pattern (which may match nothing) rather than a name (which must exist)."""
-    return any(character in output for character in "*?[")
-
-
-def missing_outputs(declared: tuple[str, ...], collected: list[str]) -> list[str]:
-    """Declared names that the job did not produce."""
-    return [name for name in declared if not is_pattern(name) and name not in collected]
-
-
-def output_matches(declared: tuple[str, ...], path: str) -> bool:
-    """Whether a file of the output folder was declared. `*` also crosses folders, so `**` and `*` mean everything."""
-    return any(path == name or fnmatch.fnmatchcase(path, name) for name in declared)
 
 
 def parse(value: Any) -> JobDocument:

@@ -82,21 +82,23 @@ class Cancel(_Message, frozen=True, tag="cancel"):
 
 
 class Drop(_Message, frozen=True, tag="drop"):
-    """The lease is gone: end the task and forget it; nothing it reports counts."""
+    """The lease is gone: end the task and forget it. A node that has a complete report of it sends that once more,
+    since an acknowledgement may have got lost; it is answered in any case."""
 
     lease: LeaseRef
     code: Text
 
 
 class LogAck(_Message, frozen=True, tag="log_ack"):
-    """The coordinator has this many bytes of the attempt's log on disk."""
+    """The coordinator has this many bytes of the attempt's log. Fewer than before mean: go on from here."""
 
     lease: LeaseRef
     offset: Offset
 
 
 class ReportAck(_Message, frozen=True, tag="report_ack"):
-    """The report is settled (`code` empty) or refused for good (`code` says why); either way the node may forget it."""
+    """A Report is settled (`code` empty) or refused for good (`code` says why), or a Refuse was heard (`code` is its
+    own); either way the node may forget the lease. Every Report and Refuse is answered."""
 
     lease: LeaseRef
     code: Text
@@ -160,7 +162,8 @@ class Report(_Message, frozen=True, tag="report"):
 
 class Refuse(_Message, frozen=True, tag="refuse"):
     """The node cannot finish this lease for a reason that is not the job's fault (`job_fault` false: try elsewhere),
-    or that would be the same on every node (`job_fault` true: such as a lock that no index can satisfy)."""
+    or that would be the same on every node (`job_fault` true: such as a lock that no index can satisfy). Repeated until
+    acknowledged."""
 
     lease: LeaseRef
     code: Annotated[str, Meta(max_length=64)]
