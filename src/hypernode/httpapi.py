@@ -11,10 +11,11 @@ from typing import Annotated, Any, Final, TypeAlias, TypeVar
 from uuid import UUID
 
 import msgspec
+from litestar.di import NamedDependency
 from litestar.dto import AbstractDTO, DTOFieldDefinition
 from litestar.openapi.datastructures import ResponseSpec
 from litestar.openapi.spec import Reference, Schema
-from litestar.params import Dependency, Parameter
+from litestar.params import HeaderParameter, QueryParameter, SkipValidation
 from litestar.response import Stream
 from litestar.typing import FieldDefinition
 
@@ -31,23 +32,24 @@ PUBLIC: Final = "public"
 """`opt={PUBLIC: True}` marks a handler that needs no API key."""
 KEEP_ALIVE_S: Final = 15.0
 
-Project: TypeAlias = Annotated[ProjectCaller, Dependency(skip_validation=True)]
+Project: TypeAlias = NamedDependency[SkipValidation[ProjectCaller]]
 """The project that asks, as the dependency `project`. Every query is within it."""
 Cursor: TypeAlias = Annotated[
-    str | None, Parameter(required=False, max_length=200, description="`next` of the page before.")
+    str | None, QueryParameter(required=False, max_length=200, description="`next` of the page before.")
 ]
-Limit: TypeAlias = Annotated[int, Parameter(ge=1, le=limits.PAGE_ITEMS, description="Items on a page.")]
+Limit: TypeAlias = Annotated[int, QueryParameter(ge=1, le=limits.PAGE_ITEMS, description="Items on a page.")]
 IdempotencyKey: TypeAlias = Annotated[
     str | None,
-    Parameter(
-        header="Idempotency-Key",
+    HeaderParameter(
+        name="Idempotency-Key",
         required=False,
         max_length=limits.IDEMPOTENCY_KEY_CHARS,
         description="Repeating a request with the same key makes nothing twice and gets the same answer.",
     ),
 ]
 LastEventId: TypeAlias = Annotated[
-    str | None, Parameter(header="Last-Event-ID", required=False, max_length=64, description="Resume after this event.")
+    str | None,
+    HeaderParameter(name="Last-Event-ID", required=False, max_length=64, description="Resume after this event."),
 ]
 
 

@@ -18,6 +18,10 @@ _FINGERPRINT: Final = re.compile(r"^sha256:([0-9a-fA-F]{2}(?::?[0-9a-fA-F]{2}){3
 CONNECT_TIMEOUT_S: Final = 10.0
 
 
+INSECURE_HTTP = "HYPERNODE_INSECURE_HTTP"
+"""Set it to allow plain http beyond loopback."""
+
+
 def fingerprint(text: str) -> str | None:
     """The hex SHA-256 of "sha256:…" (with or without colons between bytes), or None for anything else."""
     found = _FINGERPRINT.match(text.strip())
@@ -33,6 +37,11 @@ def check_url(url: str) -> str:
         valid = False
     if not valid or parts.query or parts.fragment or parts.username is not None:
         raise ConfigInvalid(f"{url!r} is not a coordinator's address; write it as in 'https://hypernode.example:7420'")
+    if parts.scheme == "http" and not on_loopback(url) and not os.environ.get(INSECURE_HTTP):
+        raise ConfigInvalid(
+            f"{url} is plain http: everybody on the way could read the API key. Use https, or set {INSECURE_HTTP}=1 if "
+            "the way is protected otherwise"
+        )
     return url.rstrip("/")
 
 

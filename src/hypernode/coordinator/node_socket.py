@@ -18,7 +18,7 @@ from hypernode.events.hints import Hints
 from hypernode.jobs.endings import Loss, Ref
 from hypernode.jobs.service.attempts import Attempts
 from hypernode.kernel import keys
-from hypernode.kernel.errors import Forbidden, HypernodeError, Malformed, Refused, StaleLease, Unavailable
+from hypernode.kernel.errors import Forbidden, HypernodeError, Malformed, Refused, StaleLease, TooLarge, Unavailable
 from hypernode.kernel.keys import KeyPair
 from hypernode.nodes.service import Nodes
 from hypernode.protocol import messages
@@ -26,6 +26,7 @@ from hypernode.protocol import messages
 log = logging.getLogger(__name__)
 
 HANDSHAKE_S: Final = 10.0
+LOG_TOO_LARGE: Final = "log.too_large"
 SILENCE_BEATS: Final = 5
 """Heartbeats a node may miss before its connection counts as dead. Its leases run on until their own time."""
 _CLOSE_NORMAL: Final = 1000
@@ -228,9 +229,7 @@ class _Conversation:
             case messages.Running(lease):
                 self._started(unwire(lease))
             case messages.Log(lease):
-                end = self._reports.append_log(self._session, message, unwire(lease))
-                if end is not None:
-                    ends[unwire(lease)] = end
+                self._log(message, unwire(lease), ends)
             case messages.Report(lease):
                 self._end(unwire(lease), self._reports.report(self._session, unwire(lease), message))
             case messages.Refuse(lease):
@@ -240,6 +239,17 @@ class _Conversation:
                 self._do(self._socket._nodes.draining(self._session.node))
             case messages.Hello():
                 raise Malformed("Hello is said once")
+
+    def _log(self, message: messages.Log, ref: Ref, ends: dict[Ref, int]) -> None:
+        try:
+            end = self._reports.append_log(self._session, message, ref)
+        except TooLarge as error:
+            # Its own bound ends a job that floods its log, so this node is not in order: the task goes elsewhere.
+            self._reports.drop(self._session, ref, LOG_TOO_LARGE)
+            self._do(self._reports.lose(Loss(ref, self._session.node, LOG_TOO_LARGE, str(error))))
+        else:
+            if end is not None:
+                ends[ref] = end
 
     def _started(self, ref: Ref) -> None:
         held = self._session.leases.get(ref)

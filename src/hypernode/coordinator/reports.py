@@ -19,7 +19,6 @@ from hypernode.kernel.errors import (
     InvalidInput,
     OffsetMismatch,
     StaleLease,
-    TooLarge,
     Unavailable,
 )
 from hypernode.ledger.receipt import NODE_CONTEXT, decode_body
@@ -46,7 +45,8 @@ class Reports:
             self.drop(session, ref, StaleLease.code)
 
     def append_log(self, session: Session, message: messages.Log, ref: Ref) -> int | None:
-        """Bytes of a log. Returns where the log ends now, or None if they were not taken for good.
+        """Bytes of a log. Returns where the log ends now, or None if they are not taken because the lease is not held.
+        Raises TooLarge for a log beyond its bound, which no node that keeps to the protocol sends.
 
         The file is this process's only; what is acknowledged is on disk when the attempt is settled, and until then
         the node keeps its own copy and sends again what is missing.
@@ -58,9 +58,6 @@ class Reports:
             end = self._logs.append(_log_ref(ref), message.offset, message.data)
         except OffsetMismatch as error:
             return int(error.extra["offset"])  # tells the node where to go on
-        except TooLarge:
-            self.drop(session, ref, "log.too_large")
-            return None
         self._metrics.log_bytes.inc(len(message.data))
         return end
 
@@ -86,20 +83,23 @@ class Reports:
     async def _settle(self, session: Session, ref: Ref, message: messages.Report) -> Settled:
         body = decode_body(message.body)
         keys.verify(session.node, NODE_CONTEXT, message.body, message.signature)
-        if ref in session.leases:
-            digest = await self._logs.finish(_log_ref(ref))
-            if (digest.root, digest.size_bytes) != (body.run.log_root, body.run.log_bytes):
-                raise InvalidInput(
-                    f"the receipt speaks of a log of {body.run.log_bytes} bytes, {digest.size_bytes} were delivered"
-                    if digest.size_bytes != body.run.log_bytes
-                    else "the receipt's log root is not the SHA-256 of the log that was delivered"
-                )
+        digest = await self._logs.finish(_log_ref(ref))
+        if (digest.root, digest.size_bytes) != (body.run.log_root, body.run.log_bytes):
+            if ref not in session.leases:
+                raise StaleLease("the node does not hold this lease")
+            raise InvalidInput(
+                f"the receipt speaks of a log of {body.run.log_bytes} bytes, {digest.size_bytes} were delivered"
+                if digest.size_bytes != body.run.log_bytes
+                else "the receipt's log root is not the SHA-256 of the log that was delivered"
+            )
         return await self._endings.end(Report(ref, session.node, body, message.body, message.signature))
 
     async def refuse(self, session: Session, ref: Ref, message: messages.Refuse) -> None:
         """A node cannot finish a lease."""
         cause = message.code if _CODE.match(message.code) else "node.refused"
-        await self.lose(Loss(ref, session.node, cause, message.detail, final=message.job_fault))
+        # PostgreSQL keeps no NUL characters, and the words of a node's tools may hold some.
+        detail = message.detail.replace("\x00", "\ufffd")
+        await self.lose(Loss(ref, session.node, cause, detail, final=message.job_fault))
         session.send(messages.ReportAck(wire(ref), cause))
 
     async def lose(self, loss: Loss) -> None:

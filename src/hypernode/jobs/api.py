@@ -8,7 +8,8 @@ from uuid import UUID
 
 import msgspec
 from litestar import Controller, get, post
-from litestar.params import Dependency, Parameter
+from litestar.di import NamedDependency
+from litestar.params import QueryParameter, SkipValidation
 from litestar.response import Stream
 
 from hypernode.events.service import check_position
@@ -34,11 +35,11 @@ from hypernode.kernel.errors import HypernodeError, InvalidInput, problem_of
 from hypernode.tenancy.model import Idempotency
 from hypernode.tenancy.service import check_idempotency_key
 
-Service: TypeAlias = Annotated[Jobs, Dependency(skip_validation=True)]
-TaskIndex: TypeAlias = Annotated[int, Parameter(ge=0, lt=limits.ARRAY_TASKS, description="Index in the array.")]
+Service: TypeAlias = NamedDependency[SkipValidation[Jobs]]
+TaskIndex: TypeAlias = Annotated[int, QueryParameter(ge=0, lt=limits.ARRAY_TASKS, description="Index in the array.")]
 Labels: TypeAlias = Annotated[
     list[str] | None,
-    Parameter(query="label", required=False, max_items=limits.LABELS, description="`key:value`; all must match."),
+    QueryParameter(name="label", required=False, max_items=limits.LABELS, description="`key:value`; all must match."),
 ]
 
 EPOCH_HEADER: Final = "hypernode-epoch"
@@ -112,8 +113,8 @@ class JobController(Controller):
         self,
         project: Project,
         jobs: Service,
-        job_state: Annotated[JobState | None, Parameter(query="state", required=False)] = None,
-        name: Annotated[str | None, Parameter(required=False, max_length=63)] = None,
+        job_state: Annotated[JobState | None, QueryParameter(name="state", required=False)] = None,
+        name: Annotated[str | None, QueryParameter(required=False, max_length=63)] = None,
         label: Labels = None,
         cursor: Cursor = None,
         limit: Limit = limits.PAGE_ITEMS_DEFAULT,
@@ -147,7 +148,7 @@ class JobController(Controller):
         job_id: UUID,
         project: Project,
         jobs: Service,
-        task_state: Annotated[TaskState | None, Parameter(query="state", required=False)] = None,
+        task_state: Annotated[TaskState | None, QueryParameter(name="state", required=False)] = None,
         cursor: Cursor = None,
         limit: Limit = limits.PAGE_ITEMS_DEFAULT,
     ) -> TaskPage:
@@ -179,8 +180,8 @@ class JobController(Controller):
         project: Project,
         jobs: Service,
         task: TaskIndex = 0,
-        epoch: Annotated[int | None, Parameter(ge=1, le=2**31 - 1, required=False)] = None,
-        offset: Annotated[int, Parameter(ge=0, le=limits.LOG_BYTES, required=False)] = 0,
+        epoch: Annotated[int | None, QueryParameter(ge=1, le=2**31 - 1, required=False)] = None,
+        offset: Annotated[int, QueryParameter(ge=0, le=limits.LOG_BYTES, required=False)] = 0,
     ) -> Stream:
         """The log of an attempt from `offset` on."""
         shown, chunks = await jobs.log(project.project_id, job_id, task, epoch, offset)
@@ -226,7 +227,7 @@ class JobController(Controller):
 async def events(
     project: Project,
     jobs: Service,
-    job: Annotated[UUID | None, Parameter(required=False)] = None,
+    job: Annotated[UUID | None, QueryParameter(required=False)] = None,
     last_event_id: LastEventId = None,
 ) -> Stream:
     """Follow events."""

@@ -28,6 +28,7 @@ _CAUSES: Final = {
     "log_limit": "it wrote more log than allowed",
     "output_limit": "its outputs were too many, too large or could not be read safely",
     "output_missing": "it did not produce an output it had declared",
+    "log.too_large": "its node sent more log than an attempt may have",
     "report.invalid": "its node's report was not valid",
 }
 

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Annotated, TypeAlias
+from typing import TypeAlias
 from uuid import UUID
 
 from litestar import get
-from litestar.params import Dependency
+from litestar.di import NamedDependency
+from litestar.params import SkipValidation
 
 from hypernode.httpapi import Cursor, Limit, Project, problems
 from hypernode.kernel import limits
 from hypernode.ledger.model import AccountView, ReceiptPage, StatementPage
 from hypernode.ledger.service import Ledger
 
-Money: TypeAlias = Annotated[Ledger, Dependency(skip_validation=True)]
+Money: TypeAlias = NamedDependency[SkipValidation[Ledger]]
 
 
 @get("/account", summary="The project's money", tags=["ledger"], responses=problems())

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Annotated, TypeAlias
+from typing import TypeAlias
 
 from litestar import post
-from litestar.params import Dependency
+from litestar.di import NamedDependency
+from litestar.params import SkipValidation
 
 from hypernode.httpapi import DocumentBody, Project, problems
 from hypernode.jobs.model import JobDocument
 from hypernode.jobs.views import QuoteView
 from hypernode.market.service import Market
 
-Prices: TypeAlias = Annotated[Market, Dependency(skip_validation=True)]
+Prices: TypeAlias = NamedDependency[SkipValidation[Market]]
 
 
 @post(

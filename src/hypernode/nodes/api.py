@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Annotated, Final, TypeAlias
 
 from litestar import Controller, get, post
-from litestar.params import Dependency, Parameter
+from litestar.di import NamedDependency
+from litestar.params import PathParameter, SkipValidation
 
 from hypernode.httpapi import PUBLIC, Cursor, Decoded, IdempotencyKey, Limit, Project, problems
 from hypernode.kernel import limits
@@ -13,11 +14,11 @@ from hypernode.kernel.keys import KeyPair
 from hypernode.nodes.model import Enrolment, EnrolRequest, JoinTokenRequest, JoinTokenView, NodePage, NodeView
 from hypernode.nodes.service import Nodes
 
-Registry: TypeAlias = Annotated[Nodes, Dependency(skip_validation=True)]
-Identity: TypeAlias = Annotated[KeyPair, Dependency(skip_validation=True)]
+Registry: TypeAlias = NamedDependency[SkipValidation[Nodes]]
+Identity: TypeAlias = NamedDependency[SkipValidation[KeyPair]]
 ENROL_BODY_BYTES: Final = 16 * limits.KIB
 """Anyone may ask to be enrolled, so little is read before the join token is checked."""
-NodeKey: TypeAlias = Annotated[str, Parameter(max_length=44, pattern="^[1-9A-HJ-NP-Za-km-z]+$")]
+NodeKey: TypeAlias = Annotated[str, PathParameter(max_length=44, pattern="^[1-9A-HJ-NP-Za-km-z]+$")]
 
 
 class NodeController(Controller):
