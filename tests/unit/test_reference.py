@@ -1,6 +1,9 @@
 """The reference pages that are made from the code are those that the code makes now."""
 
 import importlib.util
+import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -40,3 +43,15 @@ def test_every_limit_described_exists():
 def test_a_code_without_words_is_an_error():
     with pytest.raises(reference.Incomplete, match="node\\.new"):
         reference._complete({"node.known": "Known."}, {"node.known", "node.new"})
+
+
+def test_the_receipt_in_the_docs_verifies_as_the_docs_say(tmp_path):
+    page = (ROOT / "docs" / "reference" / "receipts.md").read_text()
+    (receipt,) = re.findall(r"```json\n(.*?)```", page, re.DOTALL)
+    (script,) = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    (tmp_path / "receipt.json").write_text(f"[{receipt}]")
+    (tmp_path / "verify.py").write_text(script)
+    command = [sys.executable, "verify.py", "receipt.json"]
+    assert subprocess.run(command, cwd=tmp_path, capture_output=True, text=True).stdout.startswith("valid ")
+    (tmp_path / "receipt.json").write_text(f"[{receipt.replace('29', '30')}]")
+    assert subprocess.run(command, cwd=tmp_path, capture_output=True).returncode == 1
