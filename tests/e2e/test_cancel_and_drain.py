@@ -6,7 +6,7 @@ import subprocess
 import sys
 import time
 
-from e2e.network import Net, hypernode, job_processes, py, settles
+from e2e.network import Net, hypernode, job_processes, py, settles, until
 from hypernode.client import resolve_requirements
 
 ENDLESS = "import time; print('begin'); time.sleep(600)"
@@ -96,8 +96,7 @@ def test_a_stopped_node_finishes_what_runs(fragile: Net) -> None:
     assert fragile.client.wait(job.id, 10).state == "succeeded"
     assert fragile.output(job) == "begin\nend\n"
     fragile.settled_once(job)
-    states = {node.node: node.state for node in fragile.client.nodes()}
-    assert states[fragile.key(name)] == "offline"
+    _until_state(fragile, name, "offline")
 
 
 def test_a_draining_node_takes_nothing_new_and_one_stopped_now_hands_back(fragile: Net) -> None:
@@ -129,6 +128,4 @@ def test_a_draining_node_takes_nothing_new_and_one_stopped_now_hands_back(fragil
 
 
 def _until_state(net: Net, name: str, state: str) -> None:
-    from e2e.network import until
-
     until(lambda: {node.node: node.state for node in net.client.nodes()}[net.key(name)] == state, 20)
