@@ -163,13 +163,13 @@ def job_document() -> str:
         "",
     ]
     for title, struct in STRUCTS:
-        lines += [f"## {title}", "", "| field | type | unit | bounds | default | |", "|---|---|---|---|---|---|"]
+        lines += [f"## {title}", "", "| field | | takes | default |", "|---|---|---|---|"]
         for field in msgspec.structs.fields(struct):
             key = f"{struct.__name__}.{field.name}"
             if key not in FIELDS:
                 raise Incomplete(f"tools/reference.py: FIELDS has no {key}")
-            kind, unit, bounds = _describe(field.type)
-            lines.append(f"| `{field.encode_name}` | {kind} | {unit} | {bounds} | {_default(field)} | {FIELDS[key]} |")
+            takes = "; ".join(part for part in _describe(field.type) if part)
+            lines.append(f"| `{field.encode_name}` | {FIELDS[key]} | {takes} | {_default(field)} |")
         lines.append("")
     lines += [
         "## What a task finds",
@@ -654,7 +654,8 @@ PAGES: Final = {
 
 
 def _page(lines: list[str]) -> str:
-    return NOTICE + "\n".join(lines).rstrip() + "\n"
+    title, *rest = lines
+    return "\n".join([title, "", NOTICE.rstrip(), *rest]).rstrip() + "\n"
 
 
 def pages() -> dict[str, str]:

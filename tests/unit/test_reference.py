@@ -55,3 +55,15 @@ def test_the_receipt_in_the_docs_verifies_as_the_docs_say(tmp_path):
     assert subprocess.run(command, cwd=tmp_path, capture_output=True, text=True).stdout.startswith("valid ")
     (tmp_path / "receipt.json").write_text(f"[{receipt.replace('29', '30')}]")
     assert subprocess.run(command, cwd=tmp_path, capture_output=True).returncode == 1
+
+
+def test_what_the_architecture_names_is_there():
+    page = (ROOT / "docs" / "architecture.md").read_text()
+    source = ROOT / "src" / "hypernode"
+    paths = set(re.findall(r"`([a-z_]+/[a-z0-9_/]+\.(?:py|sql))`", page))
+    assert paths
+    assert not [path for path in paths if not (source / path).is_file()]
+    for path, names in re.findall(r"`([a-z_/]+\.py)` `([A-Za-z_.]+)`", page):
+        text = (source / path).read_text()
+        for name in names.split("."):
+            assert re.search(rf"\b(def|class) {name}\b", text), f"{path} has no {name}"
