@@ -24,14 +24,13 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 @contextmanager
-def running(*arguments: str, ready: str, **environment: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
+def running(*arguments: str, ready: str, **environment: str) -> Iterator[tuple[subprocess.Popen[bytes], str]]:
     """A command that goes on until it is interrupted; what it said up to the line that has `ready` in it."""
     process = subprocess.Popen(
         [sys.executable, "-m", "hypernode", *arguments],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
-        text=True,
         env={**os.environ, **environment},
         start_new_session=True,
     )
@@ -40,22 +39,24 @@ def running(*arguments: str, ready: str, **environment: str) -> Iterator[tuple[s
         said = ""
         while ready not in said:
             readable, _, _ = select.select([process.stderr], [], [], 120)
-            line = process.stderr.readline() if readable else ""
-            assert line, f"it ended, or said nothing for two minutes, after:\n{said}"
-            said += line
+            piece = os.read(process.stderr.fileno(), 65536).decode() if readable else ""
+            assert piece, f"it ended, or said nothing for two minutes, after:\n{said}"
+            said += piece
         yield process, said
     finally:
         if process.poll() is None:
-            process.kill()
-        process.wait()
-        process.stderr.close()
+            interrupt(process)
 
 
-def interrupt(process: subprocess.Popen[str]) -> int:
+def interrupt(process: subprocess.Popen[bytes]) -> int:
     """Ctrl-C at its terminal; its exit code."""
-    assert process.stderr is not None
     process.send_signal(signal.SIGINT)
-    process.communicate(timeout=60)
+    try:
+        process.communicate(timeout=60)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.communicate()
+        raise
     return process.returncode
 
 

@@ -95,7 +95,8 @@ def load_context(
     An address from the environment never goes with a key from the file: a key is for one coordinator only.
     """
     if name is None and environment.get(URL):
-        return Context(environment[URL], environment.get(API_KEY), environment.get(CERTIFICATE))
+        # Set but empty means unset, as scripts often have it.
+        return Context(environment[URL], environment.get(API_KEY) or None, environment.get(CERTIFICATE) or None)
     path = path or config_path(environment)
     config = load_config(path)
     if name is not None:
