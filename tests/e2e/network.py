@@ -30,6 +30,13 @@ MIB = 1 << 20
 WAIT_S = 60.0
 SMALL = {"cpu_milli": 500, "memory_bytes": 128 * MIB, "disk_bytes": 16 * MIB}
 """So that several fit on a node of two cores."""
+FIRST_NEVER_ENDS = """
+import os, time
+print("attempt", os.environ["HYPERNODE_ATTEMPT"])
+while os.environ["HYPERNODE_ATTEMPT"] == "1":
+    time.sleep(60)
+"""
+"""A job whose first attempt must be lost for it to succeed."""
 PATIENT = Retry(attempts=12, max_s=2.0, stream_attempts=20)
 
 

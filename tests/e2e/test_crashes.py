@@ -9,17 +9,10 @@ from concurrent.futures import ThreadPoolExecutor
 
 import psutil
 
-from e2e.network import PATIENT, Net, job_processes, py, settles, until
+from e2e.network import FIRST_NEVER_ENDS, PATIENT, Net, job_processes, py, settles, until
 from hypernode.agent.status import AgentState
 from hypernode.client import Client
 from hypernode.kernel.errors import HypernodeError
-
-FIRST_NEVER_ENDS = """
-import os, time
-print("attempt", os.environ["HYPERNODE_ATTEMPT"])
-while os.environ["HYPERNODE_ATTEMPT"] == "1":
-    time.sleep(60)
-"""
 
 
 def pause(seconds: float) -> str:
