@@ -15,7 +15,7 @@ from litestar.di import NamedDependency
 from litestar.dto import AbstractDTO, DTOFieldDefinition
 from litestar.openapi.datastructures import ResponseSpec
 from litestar.openapi.spec import Reference, Schema
-from litestar.params import HeaderParameter, QueryParameter, SkipValidation
+from litestar.params import HeaderParameter, PathParameter, QueryParameter, SkipValidation
 from litestar.response import Stream
 from litestar.typing import FieldDefinition
 
@@ -34,6 +34,7 @@ KEEP_ALIVE_S: Final = 15.0
 
 Project: TypeAlias = NamedDependency[SkipValidation[ProjectCaller]]
 """The project that asks, as the dependency `project`. Every query is within it."""
+JobId: TypeAlias = Annotated[UUID, PathParameter(description="The job's `id`.")]
 Cursor: TypeAlias = Annotated[
     str | None, QueryParameter(required=False, max_length=200, description="`next` of the page before.")
 ]

@@ -6,6 +6,7 @@ sees the uploads of the very attempt its token is for, and may read what that at
 
 from __future__ import annotations
 
+import functools
 from collections.abc import AsyncIterator
 from typing import Annotated, Any, Final, TypeAlias
 from uuid import UUID
@@ -21,10 +22,10 @@ from litestar.response import Stream
 from hypernode.artifacts.model import LeaseScope, UploadRequest, UploadView
 from hypernode.artifacts.ranges import parse_range
 from hypernode.artifacts.service import ArtifactService, StoredArtifact
-from hypernode.httpapi import Decoded
+from hypernode.httpapi import Decoded, problems
 from hypernode.kernel import limits
 from hypernode.kernel.canonical import SHA256_PATTERN
-from hypernode.kernel.errors import NotFound, Problem
+from hypernode.kernel.errors import NotFound
 from hypernode.tenancy.model import Caller, LeaseCaller
 
 BYTES: Final = "application/octet-stream"
@@ -61,15 +62,7 @@ Offset: TypeAlias = Annotated[
 ]
 
 
-def _problems(**meaning: str) -> dict[int, ResponseSpec]:
-    """The OpenAPI responses of what a handler refuses, by status (`s404="…"`)."""
-    common = {"s401": "No valid API key or lease token.", "s400": "A parameter or the body could not be decoded."}
-    return {
-        int(status[1:]): ResponseSpec(Problem, description=text, media_type="application/problem+json")
-        for status, text in {**common, **meaning}.items()
-    }
-
-
+_problems: Final = functools.partial(problems, s401="No valid API key or lease token.")
 _UPLOAD_GONE: Final = "No such upload of this caller, or it was finished or deleted a while ago."
 _NO_ARTIFACT: Final = "No such artifact for this caller. Knowing a hash gives no access."
 

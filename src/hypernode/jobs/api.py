@@ -9,7 +9,7 @@ from uuid import UUID
 import msgspec
 from litestar import Controller, get, post
 from litestar.di import NamedDependency
-from litestar.params import QueryParameter, SkipValidation
+from litestar.params import JSONBody, QueryParameter, SkipValidation
 from litestar.response import Stream
 
 from hypernode.events.service import check_position
@@ -18,6 +18,7 @@ from hypernode.httpapi import (
     Decoded,
     DocumentBody,
     IdempotencyKey,
+    JobId,
     LastEventId,
     Limit,
     Project,
@@ -68,7 +69,7 @@ class JobController(Controller):
         ),
     )
     async def submit(
-        self, data: JobDocument, project: Project, jobs: Service, idempotency_key: IdempotencyKey = None
+        self, data: JSONBody[JobDocument], project: Project, jobs: Service, idempotency_key: IdempotencyKey = None
     ) -> JobView:
         """Submit a job."""
         idempotency = check_idempotency_key(idempotency_key, fingerprint(b"job", encode(data)))
@@ -83,7 +84,7 @@ class JobController(Controller):
         responses=problems(s422="The request has errors."),
     )
     async def submit_batch(
-        self, data: BatchRequest, project: Project, jobs: Service, idempotency_key: IdempotencyKey = None
+        self, data: JSONBody[BatchRequest], project: Project, jobs: Service, idempotency_key: IdempotencyKey = None
     ) -> BatchView:
         """Submit several jobs."""
         whole = check_idempotency_key(idempotency_key, b"")
@@ -123,7 +124,7 @@ class JobController(Controller):
         return await jobs.page(project.project_id, job_state, name, _labels(label or []), cursor, limit)
 
     @get("/{job_id:uuid}", summary="One job with its document", responses=problems(s404=_NO_JOB))
-    async def get_job(self, job_id: UUID, project: Project, jobs: Service) -> JobView:
+    async def get_job(self, job_id: JobId, project: Project, jobs: Service) -> JobView:
         """One job with its document."""
         return await jobs.view(project.project_id, job_id)
 
@@ -134,7 +135,7 @@ class JobController(Controller):
         status_code=200,
         responses=problems(s404=_NO_JOB, s409="The job has already ended."),
     )
-    async def cancel(self, job_id: UUID, project: Project, jobs: Service) -> JobView:
+    async def cancel(self, job_id: JobId, project: Project, jobs: Service) -> JobView:
         """Cancel a job."""
         return await jobs.cancel(project.project_id, job_id)
 
@@ -145,7 +146,7 @@ class JobController(Controller):
     )
     async def tasks(
         self,
-        job_id: UUID,
+        job_id: JobId,
         project: Project,
         jobs: Service,
         task_state: Annotated[TaskState | None, QueryParameter(name="state", required=False)] = None,
@@ -161,7 +162,7 @@ class JobController(Controller):
         description="In sentences: why it waits, why an attempt ended, what it cost and why.",
         responses=problems(s404=_NO_JOB),
     )
-    async def explain(self, job_id: UUID, project: Project, jobs: Service) -> Explanation:
+    async def explain(self, job_id: JobId, project: Project, jobs: Service) -> Explanation:
         """Why the job is as it is."""
         return await jobs.explain(project.project_id, job_id)
 
@@ -176,7 +177,7 @@ class JobController(Controller):
     )
     async def log(
         self,
-        job_id: UUID,
+        job_id: JobId,
         project: Project,
         jobs: Service,
         task: TaskIndex = 0,
@@ -202,7 +203,7 @@ class JobController(Controller):
     )
     async def follow_log(
         self,
-        job_id: UUID,
+        job_id: JobId,
         project: Project,
         jobs: Service,
         task: TaskIndex = 0,

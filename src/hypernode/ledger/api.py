@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from typing import TypeAlias
-from uuid import UUID
 
 from litestar import get
 from litestar.di import NamedDependency
 from litestar.params import SkipValidation
 
-from hypernode.httpapi import Cursor, Limit, Project, problems
+from hypernode.httpapi import Cursor, JobId, Limit, Project, problems
 from hypernode.kernel import limits
 from hypernode.ledger.model import AccountView, ReceiptPage, StatementPage
 from hypernode.ledger.service import Ledger
@@ -44,7 +43,7 @@ async def statement(
     responses=problems(s404="The project has no such job.", s422="The cursor is not one this service gave."),
 )
 async def receipts(
-    job_id: UUID, project: Project, ledger: Money, cursor: Cursor = None, limit: Limit = limits.PAGE_ITEMS_DEFAULT
+    job_id: JobId, project: Project, ledger: Money, cursor: Cursor = None, limit: Limit = limits.PAGE_ITEMS_DEFAULT
 ) -> ReceiptPage:
     """Receipts of a job, by task and attempt."""
     return await ledger.receipts(project.project_id, job_id, cursor, limit)

@@ -6,7 +6,7 @@ from typing import TypeAlias
 
 from litestar import post
 from litestar.di import NamedDependency
-from litestar.params import SkipValidation
+from litestar.params import JSONBody, SkipValidation
 
 from hypernode.httpapi import DocumentBody, Project, problems
 from hypernode.jobs.model import JobDocument
@@ -29,6 +29,6 @@ Prices: TypeAlias = NamedDependency[SkipValidation[Market]]
         s422="The document has errors; `errors` lists all of them with their paths.",
     ),
 )
-async def quote(data: JobDocument, project: Project, market: Prices) -> QuoteView:
+async def quote(data: JSONBody[JobDocument], project: Project, market: Prices) -> QuoteView:
     """What a job would cost."""
     return await market.quote(project.project_id, data)

@@ -6,7 +6,7 @@ from typing import Annotated, Final, TypeAlias
 
 from litestar import Controller, get, post
 from litestar.di import NamedDependency
-from litestar.params import PathParameter, SkipValidation
+from litestar.params import JSONBody, PathParameter, QueryParameter, SkipValidation
 
 from hypernode.httpapi import PUBLIC, Cursor, Decoded, IdempotencyKey, Limit, Project, problems
 from hypernode.kernel import limits
@@ -32,7 +32,7 @@ class NodeController(Controller):
         self,
         project: Project,
         nodes: Registry,
-        own: bool = False,
+        own: Annotated[bool, QueryParameter(description="Only nodes that earn for the project.")] = False,
         cursor: Cursor = None,
         limit: Limit = limits.PAGE_ITEMS_DEFAULT,
     ) -> NodePage:
@@ -54,7 +54,11 @@ class NodeController(Controller):
         responses=problems(s422="The request has errors."),
     )
     async def make_join_token(
-        self, data: JoinTokenRequest, project: Project, nodes: Registry, idempotency_key: IdempotencyKey = None
+        self,
+        data: JSONBody[JoinTokenRequest],
+        project: Project,
+        nodes: Registry,
+        idempotency_key: IdempotencyKey = None,
     ) -> JoinTokenView:
         """Make a join token."""
         return await nodes.join_token(project.project_id, data.valid_s)
@@ -76,7 +80,7 @@ class NodeController(Controller):
         ),
     )
     async def enrol(
-        self, data: EnrolRequest, nodes: Registry, identity: Identity, idempotency_key: IdempotencyKey = None
+        self, data: JSONBody[EnrolRequest], nodes: Registry, identity: Identity, idempotency_key: IdempotencyKey = None
     ) -> Enrolment:
         """Enrol a node."""
         project_id, project = await nodes.enrol(data)
