@@ -22,6 +22,8 @@ from hypernode.client import AsyncClient
 from hypernode.jobs.model import Array, JobDocument, PythonRuntime, Resources, encode
 
 DRAIN_S: Final = 120.0
+WARM_UP_JOBS: Final = 3
+"""Jobs of a latency run that go before and are not counted."""
 METRICS_S: Final = 0.25
 """How often the generator asks what has been settled, to keep the backlog at its size."""
 
@@ -252,13 +254,13 @@ class Latency:
             if self._plan.kind == "latency":
                 stream = asyncio.create_task(self._listen(client))
                 await asyncio.sleep(0.5)
-            for _ in range(self._plan.jobs):
+            for _ in range(WARM_UP_JOBS + self._plan.jobs):
                 waited.append(await self._one(client, stream))
                 await asyncio.sleep(chance.uniform(0.01, 0.05))  # in step with nothing
             if stream is not None:
                 stream.cancel()
                 await asyncio.wait({stream})
-        return waited
+        return waited[WARM_UP_JOBS:]
 
     async def _one(self, client: AsyncClient, stream: asyncio.Task[None] | None) -> Waited:
         began = time.monotonic_ns()

@@ -16,7 +16,7 @@ from typing import Any, Final
 import msgspec
 
 from bench import sandbox_start
-from bench.load import Plan, Pushed, Waited, document
+from bench.load import WARM_UP_JOBS, Plan, Pushed, Waited, document
 from bench.network import ASK, SLOTS, BenchNetwork, scratch
 from bench.results import FOLDER, Report, aim, figure, percentile
 from bench.usage import Memory, memory
@@ -49,7 +49,7 @@ def singles(quick: bool, say: Say) -> Report:
 
 def _throughput(kind: str, quick: bool, say: Say) -> Report:
     batch, connections = (100, 4) if kind == "batch" else (1, 32)
-    windows, window_s = (2, 5.0) if quick else (6, 10.0) if kind == "batch" else (3, 10.0)
+    windows, window_s = (2, 5.0) if quick else (6, 10.0)
     with scratch() as folder, BenchNetwork(folder) as network:
         say(f"{windows * window_s:.0f} s of load")
         plan = Plan(
@@ -94,9 +94,9 @@ def _throughput(kind: str, quick: bool, say: Say) -> Report:
         title="Throughput, 100 jobs a request" if kind == "batch" else "Throughput, one job a request",
         method=f"No-op jobs of one task. A load generator keeps {plan.backlog} jobs submitted and not settled, with "
         f"{connections} connections of {batch} job(s) a POST, each with an Idempotency-Key. CPU is user and system "
-        "time of the coordinator's process and of the postmaster with all its children, ended ones included, from before "
-        "the first request until everything is settled, divided by jobs; agents and generator are shown apart. Rate "
-        f"and spread: {windows} windows of {window_s:.0f} s after {plan.warm_s:.0f} s of warm-up.",
+        "time of the coordinator's process and of the postmaster with all its children, ended ones included, from "
+        "before the first request until everything is settled, divided by jobs; agents and generator are shown apart. "
+        f"Rate and spread: {windows} windows of {window_s:.0f} s after {plan.warm_s:.0f} s of warm-up.",
         parameters={
             **_network_parameters(),
             "jobs_per_request": batch,
@@ -129,7 +129,7 @@ def latency(quick: bool, say: Say) -> Report:
             runs.append(_generate(plan, list[Waited], network))
             plan = msgspec.structs.replace(plan, kind="latency-wait", jobs=jobs // 3)
             waits.append(_generate(plan, list[Waited], network))
-        checks = _check(network, repetitions * (jobs + jobs // 3))
+        checks = _check(network, repetitions * (jobs + jobs // 3 + 2 * WARM_UP_JOBS))
         assert network.stamps is not None
         lines = [line.split() for line in network.stamps.read_text().splitlines()]
     started = {key.rsplit("-", 2)[0]: int(at) for key, at in lines}
@@ -147,7 +147,8 @@ def latency(quick: bool, say: Say) -> Report:
     start = taken("submit to start", runs, lambda one: started[one.job_id])
     return Report(
         title="Latency, one job at a time",
-        method="An idle network runs one no-op job after the other, each 10 to 50 ms after the one before ended. The "
+        method="An idle network runs one no-op job after the other, each 10 to 50 ms after the one before ended, and "
+        f"{WARM_UP_JOBS} before that are not counted (the first opens connections). The "
         "clock starts in the client before `AsyncClient.submit` and is the machine's monotonic one. Start: the no-op "
         "sandbox's own stamp as its first act. Accepted: `submit` has returned. Running event and result: "
         "`task.running` and `job.ended` have arrived at the client over one stream of server-sent events that was open "
