@@ -52,11 +52,11 @@ def _options(
 
 def _do(work: Callable[[Admin], Awaitable[T]]) -> T:
     from hypernode.coordinator.admin import administer
-    from hypernode.kernel.errors import NotFound
+    from hypernode.kernel.errors import InvalidInput
 
     data, dsn = _where
     if dsn is None and not data.is_dir():
-        raise NotFound(f"there is no coordinator in {data}; name its folder: hypernode admin --data FOLDER …")
+        raise InvalidInput(f"there is no coordinator in {data}; name its folder: hypernode admin --data FOLDER …")
 
     async def run() -> T:
         async with administer(data, dsn) as admin:

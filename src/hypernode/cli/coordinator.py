@@ -68,6 +68,7 @@ def coordinator(
         typer.echo(f"coordinator {ready.coordinator_key} serves at {ready.url}", err=True)
         if ready.fingerprint:
             typer.echo(f"its certificate is sha256:{ready.fingerprint}", err=True)
-        typer.echo(f"make a project and a key with: hypernode admin --data {settings.data} project NAME", err=True)
+        where = f"--data {settings.data}" if settings.dsn is None else "--dsn DSN"
+        typer.echo(f"make a project and a key with: hypernode admin {where} project NAME", err=True)
 
     raise typer.Exit(process.run(settings, tell))

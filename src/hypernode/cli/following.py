@@ -36,7 +36,6 @@ _PHASES: Final = {
     "task.retried": "failed and is tried again",
     "task.lost": "lost by its node",
     "task.cancelled": "cancelled",
-    "task.expired": "given up",
 }
 
 
@@ -150,7 +149,9 @@ async def _phases(client: AsyncClient, job: JobView, *, quiet: bool) -> None:
     async for event in client.events(job.id):
         if event.kind == "job.ended" or quiet:
             continue
-        if event.kind in ("task.accepted", "task.cancelled", "task.expired"):
+        if event.kind == "task.cancelled":
+            ended += int(event.data.get("tasks", 1))
+        elif event.kind == "task.accepted" or (event.kind == "task.lost" and event.data.get("state") != "queued"):
             ended += 1
         line = _line(event, job.size, ended)
         if line:
@@ -162,7 +163,7 @@ def _line(event: EventView, size: int, ended: int) -> str:
     if size == 1:
         phase = _PHASES.get(event.kind)
         return f"· {phase}{node}" if phase else ""
-    if event.kind in ("task.lost", "task.retried", "task.expired"):
+    if event.kind in ("task.lost", "task.retried"):
         return f"· task {event.task} {_PHASES[event.kind]}{node}"
     # Of a large array about a hundred lines are enough to see it move.
     if event.kind == "task.accepted" and (ended % max(1, size // 100) == 0 or ended == size):

@@ -40,7 +40,7 @@ def register(app: typer.Typer) -> None:
 
 
 def init(
-    token: Annotated[str, typer.Argument(help="The join token a coordinator's admin gave you.")],
+    token: Annotated[str, typer.Argument(help="A join token: `hypernode join-token` makes one for a project.")],
     home: HomeOption = None,
     name: Annotated[str | None, typer.Option(help="The node's name. [default: this machine's]")] = None,
     rate: Annotated[

@@ -134,14 +134,22 @@ async def _priced(client: AsyncClient, job: LocalJob, *, choose_cap: bool, quiet
             say(line)
         if choose_cap:
             say("error: no node can run this job now, so there is no price to take as cap; --cap queues it anyway")
+            proved = [item for item in quote.excluded if item.code == "isolation"]
+            if proved:
+                say(
+                    "  hint: nodes of an ordinary user prove isolation 1: start them as root, or run with --isolation 1"
+                )
             raise typer.Exit(2)
     elif choose_cap:
-        job = job.with_cap(quote.cheapest_worst_price)
+        attempts = 1 + job.document.retries.failures  # every attempt that fails by its own fault is paid
+        job = job.with_cap(quote.cheapest_worst_price * attempts)
         quote = await client.quote(job)  # which nodes can run it depends on the cap
     if not quiet:
         document = job.document
         nodes = len(quote.eligible)
         origin = "the cheapest node's price for the whole timeout" if choose_cap else "the cap"
+        if choose_cap and document.retries.failures:
+            origin += f", {1 + document.retries.failures} times"
         each = f" ({document.size} tasks, {money(document.cap)} each)" if document.size > 1 else ""
         say(
             f"· costs at most {money(document.cap * document.size)}{each}: {origin}; "

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from hypernode.coordinator.local import LocalNetwork
 
 CONTEXT: Final = "local"
+ISOLATION: Final = 2
+"""What a job document asks for unless it says otherwise."""
 RESTARTS: Final = 5
 RESTARTS_WITHIN_S: Final = 60.0
 
@@ -56,8 +58,14 @@ def up(
             signal.signal(number, on_signal)
         saved = save_context(CONTEXT, Context(network.url, network.client_key))
         say(f"ready at {network.url} with {nodes} node{'s' if nodes != 1 else ''}; Ctrl-C stops it")
+        proved = network.isolation()
+        option = "" if proved is None or proved >= ISOLATION else f"--isolation {proved} "
+        if option:
+            say(
+                f"its nodes prove isolation {proved} only, where jobs ask for {ISOLATION}: as root they would prove more"
+            )
         say(f"this is now the current context, {CONTEXT!r} in {saved}. In another terminal:")
-        say('  hypernode run -- python -c "print(6 * 7)"')
+        say(f'  hypernode run {option}-- python -c "print(6 * 7)"')
         say(f"its ledger: hypernode admin --data {network.data} ledger")
         restarts: deque[float] = deque(maxlen=RESTARTS)
         while not stopping:

@@ -36,7 +36,7 @@ def check_url(url: str) -> str:
     except ValueError:
         valid = False
     if not valid or parts.query or parts.fragment or parts.username is not None:
-        raise ConfigInvalid(f"{url!r} is not a coordinator's address; write it as in 'https://hypernode.example:7420'")
+        raise ConfigInvalid(f"{url!r} is not a coordinator's address; write it as in 'https://hypernode.example:8443'")
     if parts.scheme == "http" and not on_loopback(url) and not os.environ.get(INSECURE_HTTP):
         raise ConfigInvalid(
             f"{url} is plain http: everybody on the way could read the API key. Use https, or set {INSECURE_HTTP}=1 if "

@@ -24,7 +24,7 @@ from hypernode.client import Client
 from hypernode.coordinator.admin import Admin, administer
 from hypernode.coordinator.process import Ready
 from hypernode.files import write_private
-from hypernode.kernel.errors import Conflict, HypernodeError, Problem, Unauthenticated, Unavailable, error_of
+from hypernode.kernel.errors import BY_CODE, Conflict, HypernodeError, Problem, Unauthenticated, Unavailable, error_of
 from hypernode.kernel.money import MICRO_PER_HYPER
 from hypernode.ledger.model import LedgerSummary
 
@@ -141,6 +141,11 @@ class LocalNetwork:
 
         return asyncio.run(read())
 
+    def isolation(self) -> int | None:
+        """The least isolation its nodes proved; None without nodes."""
+        with Client(self.url, self.client_key) as client:
+            return min((n.capabilities.isolation for n in client.nodes() if n.capabilities is not None), default=None)
+
     # ── nodes ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
     def node_home(self, name: str) -> Path:
@@ -222,6 +227,8 @@ def _decode(line: bytes, kind: type[Any], process: subprocess.Popen[bytes], log:
 
 
 def _error(code: str, detail: str) -> HypernodeError:
+    if code not in BY_CODE:
+        return Unavailable(f"{detail} [{code}]")  # the agent's own codes, such as those of its sandbox
     return error_of(Problem(type="", title="", status=503, code=code, detail=detail))
 
 

@@ -50,6 +50,7 @@ async def serve(settings: Settings, on_ready: Callable[[Running], None]) -> None
     if main is not None:
         loop.add_signal_handler(signal.SIGTERM, main.cancel)  # while starting; the server has its own way afterwards
     async with coordinator(settings, on_ready) as server:
+        loop.remove_signal_handler(signal.SIGTERM)
         await server.serve()
 
 

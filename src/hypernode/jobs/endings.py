@@ -16,6 +16,7 @@ from hypernode.jobs.model import JobDocument, check_path
 from hypernode.jobs.outputs import Patterns
 from hypernode.jobs.tally import Tally
 from hypernode.kernel.errors import HypernodeError, InvalidInput, StaleLease
+from hypernode.kernel.money import show
 from hypernode.ledger.model import billed_ms, price, split, worst_price
 from hypernode.ledger.receipt import Outcome, ReceiptBody, Split
 from hypernode.nodes.model import Ask
@@ -150,11 +151,15 @@ def _reported(item: Report, attempt: Attempt, history: History, document: JobDoc
     following = after_report(work.outcome, work.exit_code, history, document.retries, can_pay)
     again = following.state is TaskState.QUEUED
     failed = again or following.state is TaskState.FAILED
+    detail = ""
+    if failed and not again and not can_pay and attempt.job_failures < document.retries.failures:
+        detail = f"there were retries left, but {show(rest)} of the cap do not cover another attempt"
     return Ending(
         attempt=attempt,
         attempt_state=AttemptState.RETRIED if again else AttemptState.ACCEPTED,
         next=following,
         cause=work.outcome.value,
+        detail=detail,
         infrastructure_failures=attempt.infrastructure_failures,
         job_failures=attempt.job_failures + failed,
         split=parts,

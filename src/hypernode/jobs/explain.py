@@ -56,6 +56,7 @@ def _sentence(event: EventView, job: JobView) -> str | None:
             return f"{_time(event)} {who} started running on node {node}."
         case "task.accepted":
             code = f" with exit code {data['exit_code']}" if data.get("exit_code") is not None else ""
+            code += f" ({data['detail']})" if data.get("detail") else ""
             return (
                 f"{_time(event)} {who} ended: {_cause(data)}{code}; the task {data.get('state')}. "
                 f"{show(data.get('price', 0))} were paid for {data.get('billed_ms', 0) / 1000:g} s, "
