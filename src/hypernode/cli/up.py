@@ -61,9 +61,7 @@ def up(
         proved = network.isolation()
         option = "" if proved is None or proved >= ISOLATION else f"--isolation {proved} "
         if option:
-            say(
-                f"its nodes prove isolation {proved} only, where jobs ask for {ISOLATION}: as root they would prove more"
-            )
+            say(f"its nodes prove isolation {proved} only, where jobs ask for {ISOLATION}; as root they prove more")
         say(f"this is now the current context, {CONTEXT!r} in {saved}. In another terminal:")
         say(f'  hypernode run {option}-- python -c "print(6 * 7)"')
         say(f"its ledger: hypernode admin --data {network.data} ledger")
