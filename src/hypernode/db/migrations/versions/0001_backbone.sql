@@ -95,18 +95,23 @@ begin
     raise exception '% is history and cannot be changed', tg_table_name using errcode = 'integrity_constraint_violation';
 end $$;
 
+-- For each row, since triggers for each statement do not hold for partitions that are named themselves.
 create trigger transfer_is_history before update or delete on transfer
-    for each statement execute function refuse_change();
+    for each row execute function refuse_change();
+create trigger transfer_is_kept before truncate on transfer for each statement execute function refuse_change();
 
 create function account_guard() returns trigger language plpgsql as $$
 begin
-    if new.balance <> old.balance and current_setting('hypernode.transfer', true) is distinct from 'on' then
+    if tg_op = 'DELETE' then
+        raise exception 'accounts are for ever' using errcode = 'integrity_constraint_violation';
+    end if;
+    if new.balance <> (case tg_op when 'UPDATE' then old.balance else 0 end) and current_setting('hypernode.transfer', true) is distinct from 'on' then
         raise exception 'balances change through transfers only' using errcode = 'integrity_constraint_violation';
     end if;
     return new;
 end $$;
 
-create trigger account_guard before update on account for each row execute function account_guard();
+create trigger account_guard before insert or update or delete on account for each row execute function account_guard();
 
 -- Artifacts -----------------------------------------------------------------------------------------------------------
 
@@ -279,7 +284,7 @@ create table settlement (
     foreign key (job_id, task, epoch) references attempt (job_id, task, epoch)
 );
 
-create trigger settlement_is_history before update or delete on settlement
+create trigger settlement_is_history before update or delete or truncate on settlement
     for each statement execute function refuse_change();
 
 -- Events --------------------------------------------------------------------------------------------------------------
