@@ -71,7 +71,11 @@ class Keeper:
         counted = await self._nodes.renew(heard, self._settings.lease_ms)
         for node, session_id in heard:
             known = self._sessions.get(node)
-            if node not in counted and known is not None and known.id == session_id:
+            if known is None or known.id != session_id:
+                continue
+            if node in counted:
+                known.unheard = False
+            else:
                 known.close("node.superseded", "the node is revoked, or connected elsewhere", retry=True)
 
     async def _sweep(self) -> None:

@@ -56,7 +56,7 @@ class Scheduler:
             sendable = [a for a in assignments if a.node in sessions]
             granted: list[Granted] = []
             try:
-                granted = await self._leases.lease(sendable, asks, sessions)
+                granted, gone = await self._leases.lease(sendable, asks, sessions)
             except CommitUnknown as error:
                 # Leases may exist that nobody was told of. A node that connects anew without them gives them up.
                 for assignment in sendable:
@@ -77,5 +77,10 @@ class Scheduler:
                 session.hold(grant.ref, grant.assignment.ready.demand)
                 session.send(Lease(wire(grant.ref), grant.job.data, grant.remaining_cap))
             self._metrics.leases.inc(len(granted))
-            if not granted:
+            for node in gone:
+                # Else its offer would take the same work again and again, which others could do.
+                session = self._sessions.get(node)
+                if session is not None and session.id == sessions[node]:
+                    session.unheard = True
+            if not granted and not gone:
                 return

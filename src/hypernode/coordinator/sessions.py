@@ -47,6 +47,8 @@ class Session:
         self.draining = False
         self.heard = False
         """Whether there was a sign of life since leases were last renewed."""
+        self.unheard = False
+        """Whether the database takes it for dead: it gets nothing until its lease has been renewed."""
         self.closing: messages.Closing | None = None
         self._outbox: list[messages.CoordinatorMessage] = []
         self._wake = asyncio.Event()
@@ -119,7 +121,7 @@ class Sessions:
         return [
             session.offer
             for session in self._by_node.values()
-            if not session.draining and session.closing is None and session.offer.free_slots > 0
+            if not (session.draining or session.unheard or session.closing) and session.offer.free_slots > 0
         ]
 
 

@@ -62,23 +62,18 @@ class Leases:
             for row in rows
         ]
 
-    async def next_ready_s(self) -> float | None:
-        """Seconds until work that waits for its time becomes ready, or None if there is none."""
-        wait_ms = await self._pool.fetchval(queries.next_ready_at)
-        return None if wait_ms is None else max(0.0, wait_ms / 1000)
-
     async def lease(
         self, assignments: Sequence[Assignment], asks: Mapping[str, Ask], sessions: Mapping[str, UUID]
-    ) -> list[Granted]:
+    ) -> tuple[list[Granted], set[str]]:
         """Make attempts of assignments. Those whose node is no longer alive, whose work was taken by somebody else or
-        whose job has been cancelled are left out."""
+        whose job has been cancelled are left out. Returns also the nodes that are not alive through these sessions."""
 
-        async def work(connection: Connection) -> list[Granted]:
+        async def work(connection: Connection) -> tuple[list[Granted], set[str]]:
             return await self._lease(connection, assignments, asks, sessions)
 
-        granted = await run_transaction(self._pool, work)
+        granted, gone = await run_transaction(self._pool, work)
         self._hints.events.give()
-        return granted
+        return granted, gone
 
     async def _lease(
         self,
@@ -86,11 +81,12 @@ class Leases:
         assignments: Sequence[Assignment],
         asks: Mapping[str, Ask],
         sessions: Mapping[str, UUID],
-    ) -> list[Granted]:
+    ) -> tuple[list[Granted], set[str]]:
         tallies = await store.lock_jobs(connection, [a.ready.job_id for a in assignments])
         nodes = sorted({a.node for a in assignments})
         rows = await connection.fetch(queries.alive_nodes, nodes, [sessions[node] for node in nodes])
         alive = {row["node"] for row in rows}
+        gone = set(nodes) - alive
         open_jobs = {job_id for job_id, t in tallies.items() if not t.cancel_requested and t.state in _OPEN}
         # A range can only be taken from its front, so what is assigned of one must be left out as a whole if any is.
         by_range: dict[int, list[Assignment]] = {}
@@ -108,7 +104,7 @@ class Leases:
         )
         chosen = [a for queue_id, group in wanted.items() if queue_id in taken for a in group]
         if not chosen:
-            return []
+            return [], gone
         jobs = await self._documents.find(connection, {a.ready.job_id for a in chosen})
         epochs = await store.insert_attempts(
             connection,
@@ -138,7 +134,7 @@ class Leases:
                 for a in chosen
             ],
         )
-        return [
+        granted = [
             Granted(
                 ref=Ref(a.ready.job_id, a.task, epochs[a.ready.job_id, a.task]),
                 node=a.node,
@@ -148,6 +144,7 @@ class Leases:
             )
             for a in chosen
         ]
+        return granted, gone
 
     async def running(self, ref: Ref, node: str) -> bool:
         """A node says that a task's process has started, maybe once more. False if the lease is not (any more) its."""
