@@ -139,13 +139,16 @@ class Network:
     async def hurry(self) -> None:
         """What waits for its backoff is ready now."""
         await self.pool.execute("update queue set ready_at = clock_timestamp()")
+        self.services.scheduler._hints.ready.give()
 
     async def expire(self, node: FakeNode) -> None:
-        """The node's lease is over by the database's clock."""
-        await self.pool.execute(
-            "update node_life set alive_until = clock_timestamp() - interval '1 second' where node = $1",
-            node.key.public,
-        )
+        """The node's lease is over by the database's clock, as when nothing was heard of it for so long."""
+        over = "update node_life set alive_until = clock_timestamp() - interval '1 second' where node = $1"
+        session = self.services.sessions.get(node.key.public)
+        if session is not None:
+            session.heard = False
+            await self.services.keeper._renew()  # what was heard before may be on its way to the database
+        await self.pool.execute(over, node.key.public)
 
     async def age(self, seconds: int) -> None:
         """All that runs began so much earlier."""
