@@ -333,7 +333,8 @@ def profile(seconds: float, say: Say) -> Path:
         stats.sort_stats(pstats.SortKey.TIME).print_stats(40)
         stats.sort_stats(pstats.SortKey.CUMULATIVE).print_stats(40)
     path = FOLDER / "profile.txt"
-    path.write_text("\n".join(line.rstrip() for line in text.getvalue().splitlines()).rstrip() + "\n")
+    lines = [line.rstrip() for line in text.getvalue().splitlines() if str(dump) not in line]
+    path.write_text("\n".join(lines).rstrip() + "\n")
     return path
 
 
