@@ -355,7 +355,7 @@ def error_codes() -> str:
         "",
         "| code | meaning | where |",
         "|---|---|---|",
-        *(f"| `{kind.code}` | {_title(kind)} | {_where(kind)} |" for kind in local),
+        *(f"| `{kind.code}` | {_title(kind)} | {_where(kind)} |" for kind in sorted(local, key=lambda k: k.code)),
         "",
         "## Why an attempt ended",
         "",

@@ -8,7 +8,7 @@ in base units.
 from __future__ import annotations
 
 import re
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, ClassVar, Final, Literal
 
 import msgspec
 from msgspec import Meta
@@ -132,7 +132,11 @@ class JobDocument(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
     array: Array | None = None
     labels: Annotated[dict[Name, Annotated[str, Meta(max_length=256)]], Meta(max_length=limits.LABELS)] = {}
 
+    checks_itself: ClassVar[bool] = True
+
     def __post_init__(self) -> None:
+        for path in (*self.inputs, *self.outputs):
+            check_path(path)
         names = set(self.inputs)
         for path in self.inputs:
             parts = path.split("/")

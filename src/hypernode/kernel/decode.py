@@ -3,15 +3,17 @@
 msgspec stops at the first error. A person who wrote a job document wants them all, so this walks the type and the
 data together and asks msgspec only about the leaves. Fields whose metadata names a unit also take a text with that
 unit (`512MiB`), which becomes the integer the struct holds; a `check` in the metadata is a function that raises
-ValueError for values no pattern can describe well.
+ValueError for values no pattern can describe well. A struct whose `__post_init__` repeats all such checks says so with
+`checks_itself: ClassVar = True`; then valid data takes msgspec's own fast way.
 """
 
 from __future__ import annotations
 
 import difflib
+import functools
 import types
 import typing
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Annotated, Any, Final, TypeVar, Union
 
 import msgspec
@@ -52,6 +54,12 @@ def from_yaml(data: bytes, kind: type[T], *, max_bytes: int = limits.DOCUMENT_BY
 
 def from_plain(value: Any, kind: type[T]) -> T:
     """Turn dicts, lists and scalars into `kind`. Raises InvalidInput that carries every error found."""
+    if getattr(kind, "checks_itself", False):
+        # What is right at once, as nearly everything is, need not be walked through: that costs 30 times as much.
+        try:
+            return msgspec.convert(value, kind)
+        except (msgspec.ValidationError, UnicodeEncodeError, RecursionError):
+            pass
     walk = _Walk()
     plain = walk.visit(value, kind, "$", 0)
     if not walk.errors:
@@ -153,7 +161,7 @@ class _Walk:
         if not isinstance(value, dict):
             self.add(path, f"Expected `object`, got `{_name(value)}`")
             return value
-        fields = {field.encode_name: field for field in msgspec.structs.fields(kind)}
+        fields = _fields(kind)
         config = kind.__struct_config__
         known = set(fields) | ({config.tag_field} if config.tag_field else set())
         before = len(self.errors)
@@ -171,6 +179,11 @@ class _Walk:
         if len(self.errors) == before:
             self._leaf(out, kind, path)  # what spans several fields: the struct's own __post_init__
         return out
+
+
+@functools.cache
+def _fields(kind: type[msgspec.Struct]) -> Mapping[str, msgspec.structs.FieldInfo]:
+    return {field.encode_name: field for field in msgspec.structs.fields(kind)}
 
 
 def _strip(kind: Any) -> tuple[Any, str | None, Callable[[Any], None] | None]:

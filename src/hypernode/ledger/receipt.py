@@ -105,6 +105,11 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True):
     coordinator: Annotated[str, Meta(max_length=44)]
 
 
+class _Countersigned(msgspec.Struct, frozen=True):
+    body: str
+    decision: Decision
+
+
 class Receipt(msgspec.Struct, frozen=True, kw_only=True):
     """A complete receipt, as it is kept and handed out. Signatures are base64 in JSON."""
 
@@ -140,7 +145,7 @@ def decode_body(data: bytes) -> ReceiptBody:
 
 def countersigned(body: bytes, decision: Decision) -> bytes:
     """The bytes the coordinator signs: the node's statement by hash, and the decision."""
-    return canonical({"body": content_id(body), "decision": decision})
+    return canonical(_Countersigned(content_id(body), decision))
 
 
 def verify(receipt: Receipt, node_key: str | None = None, coordinator_key: str | None = None) -> None:
