@@ -18,8 +18,12 @@ from hypernode.kernel.errors import InvalidInput
 from hypernode.kernel.times import rfc3339
 
 _PAGE: Final = 500
-_PACE_S: Final = 0.02
+_PACE_S: Final = 0.01
 """Least time between two looks of one reader, so that a busy network does not mean a query an event."""
+_AGAIN_S: Final = 0.03
+_AGAIN: Final = 3
+"""How soon and how often a reader looks again after a hint: what was written may still stand behind a transaction that
+began earlier and gives no hint when it ends."""
 
 
 async def record(connection: Connection, events: Sequence[Event]) -> None:
@@ -47,17 +51,21 @@ class Feed:
         """Events after a position (of now on, if None), for as long as the caller listens. None is given about once a
         second when nothing happens. Raises InvalidInput for a position this service did not give."""
         xid, seq = _parse(after or await self.position())
+        clock = asyncio.get_running_loop().time
+        again = _AGAIN
         while True:
-            seen = self._hints.events.count
+            seen, looked = self._hints.events.count, clock()
             rows = await self._pool.fetch(queries.events_since, project_id, xid, seq, job_id, _PAGE)
             for row in rows:
                 yield _event(row)
             if rows:
                 xid, seq = rows[-1]["xid"], rows[-1]["seq"]
-            if len(rows) < _PAGE:
-                await asyncio.sleep(_PACE_S)
-                await self._hints.events.wait(seen, limits.POLL_S)
-                yield None
+            if len(rows) == _PAGE:
+                continue
+            await self._hints.events.wait(seen, _AGAIN_S if again else limits.POLL_S)
+            again = _AGAIN if self._hints.events.count != seen else max(0, again - 1)
+            yield None
+            await asyncio.sleep(max(0.0, _PACE_S - (clock() - looked)))
 
 
 def check_position(position: str | None) -> None:
