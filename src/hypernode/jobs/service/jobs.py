@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from uuid import UUID
 
 from hypernode.events.hints import Hints
@@ -187,12 +187,12 @@ class Jobs:
                 await self._hints.events.wait(seen, limits.POLL_S)
 
 
-def _frames(reader: FrameReader, piece: bytes) -> list[LogFrame]:
+def _frames(reader: FrameReader, piece: bytes) -> Iterator[LogFrame]:
+    # One by one, since the reader's offset must be that after each frame.
     try:
-        return list(reader.feed(piece))
+        yield from reader.feed(piece)
     except ValueError as error:  # the node that sent this log is to blame; its bytes are still to be had as they are
         log.warning("a log cannot be read: %s", error)
-        return []
 
 
 def _position(text: str) -> tuple[int, int]:
