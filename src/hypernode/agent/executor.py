@@ -22,7 +22,7 @@ from hypernode.agent.sandboxes.base import SandboxError
 from hypernode.agent.status import LeaseView
 from hypernode.agent.work import Work, remove_all_but, remove_files, view
 from hypernode.jobs.model import JobDocument, decode_canonical
-from hypernode.kernel.errors import Malformed
+from hypernode.kernel.errors import Malformed, StaleLease
 from hypernode.ledger.receipt import ReceiptBody, decode_body
 from hypernode.protocol.messages import Lease, LeaseRef, LogAck, Refuse, Report, ReportAck
 
@@ -56,7 +56,7 @@ class Executor:
         """A connection is up: say again what nobody may have heard."""
         self._online = True
         for lease in drop:
-            self._drop(lease, "dropped at connect")
+            self._drop(lease, StaleLease.code)
         self._outbox.clear()
         self._outbox.put_all(self._leases.resume())
         for work in list(self._works.values()):

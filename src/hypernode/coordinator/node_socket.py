@@ -173,7 +173,7 @@ class NodeSocket:
             self._metrics.nodes.dec()
             self._sessions.remove(session)
             log.info("node %s disconnected", session.node)
-            await self._nodes.disconnect(session.node, session.id)
+            await self._nodes.disconnect(session.node, session.id, goodbye=session.draining and not session.leases)
         for result in results:
             if isinstance(result, Exception) and not isinstance(result, _Gone):
                 raise result

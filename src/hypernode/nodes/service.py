@@ -144,11 +144,12 @@ class Nodes:
         await run_transaction(self._pool, work)
         self._hints.events.give()
 
-    async def disconnect(self, node: str, session: UUID) -> None:
-        """The connection ended; leases run on until their time."""
+    async def disconnect(self, node: str, session: UUID, *, goodbye: bool) -> None:
+        """The connection ended; leases run on until their time. `goodbye`: it was drained and holds none, so it is away
+        at once."""
 
         async def work(connection: Connection) -> None:
-            project_id = await connection.fetchval(queries.disconnect_node, node, session)
+            project_id = await connection.fetchval(queries.disconnect_node, node, session, goodbye)
             if project_id is not None:
                 await record(connection, [Event(project_id, "node.offline", node=node)])
 
