@@ -22,9 +22,9 @@ def data(tmp_path: Path) -> Path:
 
 def start(data: Path, *arguments: str) -> tuple[subprocess.Popen[bytes], Ready]:
     reader, writer = os.pipe()
+    command = [sys.executable, "-m", "hypernode.coordinator", "--data", str(data), "--plain", *arguments]
     process = subprocess.Popen(
-        [sys.executable, "-m", "hypernode.coordinator", "--data", str(data), "--plain", *arguments]
-        + ["--ready-fd", str(writer)],
+        [*command, "--ready-fd", str(writer)],
         pass_fds=(writer,),
         stderr=subprocess.DEVNULL,
     )
