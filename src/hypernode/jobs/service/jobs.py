@@ -15,11 +15,11 @@ from hypernode.jobs.logs import FrameReader, LogFrame
 from hypernode.jobs.logstore import LogRef, LogStore
 from hypernode.jobs.model import JobDocument
 from hypernode.jobs.service.cancel import Cancels, LiveAttempt
-from hypernode.jobs.service.read import Reader
-from hypernode.jobs.service.submit import Submissions, prepare
+from hypernode.jobs.service.read import Reader, fresh_view
+from hypernode.jobs.service.submit import Submission, Submissions, Taken, prepare
 from hypernode.jobs.views import Explanation, JobPage, JobView, LogEnd, LogEvent, TaskPage
 from hypernode.kernel import limits
-from hypernode.kernel.errors import HypernodeError, InvalidInput, NotFound
+from hypernode.kernel.errors import CapTooLow, HypernodeError, InvalidInput, NotFound
 from hypernode.market.service import Market, refuse_low_cap
 from hypernode.tenancy.model import Idempotency
 
@@ -54,9 +54,22 @@ class Jobs:
     async def submit(self, project_id: UUID, document: JobDocument, idempotency: Idempotency | None) -> JobView:
         """Take a job. Raises CapTooLow, InvalidInput, InsufficientFunds, IdempotencyMismatch, Overloaded."""
         submission = prepare(project_id, document, idempotency)
-        refuse_low_cap(await self._market.cheapest(document), document)
-        job_id = await self._submissions.submit(submission)
-        return await self._reader.job(project_id, job_id)
+        taken = await self._taken_before(submission) or await self._submissions.submit(submission)
+        if taken.submitted_at is None:
+            return await self._reader.job(project_id, taken.job_id)
+        return fresh_view(submission, taken.job_id, taken.submitted_at)
+
+    async def _taken_before(self, submission: Submission) -> Taken | None:
+        """None for a job whose cap is high enough; for another one the job it made before, since prices may have risen
+        meanwhile. Raises CapTooLow, IdempotencyMismatch."""
+        try:
+            refuse_low_cap(await self._market.cheapest(submission.document), submission.document)
+        except CapTooLow:
+            taken = await self._submissions.earlier(submission)
+            if taken is None:
+                raise
+            return taken
+        return None
 
     async def submit_many(
         self,
@@ -65,25 +78,30 @@ class Jobs:
         idempotencies: Sequence[Idempotency | None],
     ) -> list[JobView | HypernodeError]:
         """Take several jobs, each for itself. An error in place of a document stays in its place."""
-        outcomes: list[UUID | HypernodeError] = []
-        wanted = []
+        outcomes: list[Taken | HypernodeError] = []
+        wanted: list[tuple[int, Submission]] = []
         for document, idempotency in zip(documents, idempotencies, strict=True):
             if isinstance(document, HypernodeError):
                 outcomes.append(document)
                 continue
             try:
                 submission = prepare(project_id, document, idempotency)
-                refuse_low_cap(await self._market.cheapest(document), document)
+                taken = await self._taken_before(submission)
             except HypernodeError as error:
                 outcomes.append(error)
-            else:
+                continue
+            if taken is None:
                 wanted.append((len(outcomes), submission))
-                outcomes.append(NotFound())  # replaced below
+            outcomes.append(taken or NotFound())  # those wanted are replaced below
         answers = await self._submissions.submit_many([submission for _, submission in wanted])
-        for (place, _), answer in zip(wanted, answers, strict=True):
+        fresh: dict[UUID, JobView] = {}
+        for (place, submission), answer in zip(wanted, answers, strict=True):
             outcomes[place] = answer
-        views = await self._reader.jobs_by_id(project_id, [o for o in outcomes if isinstance(o, UUID)])
-        return [views[o] if isinstance(o, UUID) else o for o in outcomes]
+            if isinstance(answer, Taken) and answer.submitted_at is not None:
+                fresh[answer.job_id] = fresh_view(submission, answer.job_id, answer.submitted_at, document=False)
+        old = [o.job_id for o in outcomes if isinstance(o, Taken) and o.job_id not in fresh]
+        views = fresh | (await self._reader.jobs_by_id(project_id, old) if old else {})
+        return [views[o.job_id] if isinstance(o, Taken) else o for o in outcomes]
 
     async def view(self, project_id: UUID, job_id: UUID) -> JobView:
         """One job with its document. Raises NotFound."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -10,6 +11,7 @@ import msgspec
 from hypernode.db.pool import Pool
 from hypernode.jobs.lifecycle import AttemptState, JobState, TaskState
 from hypernode.jobs.model import decode_canonical
+from hypernode.jobs.service.submit import Submission
 from hypernode.jobs.store import queries
 from hypernode.jobs.views import AttemptView, JobPage, JobView, TaskCounts, TaskPage, TaskView
 from hypernode.kernel import limits
@@ -102,6 +104,26 @@ class Reader:
         if not 0 <= task < job.size:
             raise NotFound(f"job {job_id} has {job.size} tasks; there is no task {task}")
         return (TaskState.CANCELLED if job.state.ended else TaskState.QUEUED), 0
+
+
+def fresh_view(submission: Submission, job_id: UUID, submitted_at: datetime, *, document: bool = True) -> JobView:
+    """A job as it is when it has just been taken, without reading it back."""
+    of = submission.document
+    return JobView(
+        id=str(job_id),
+        content_id=submission.content_id,
+        name=of.name,
+        state=JobState.QUEUED,
+        tasks=TaskCounts(queued=of.size, live=0, succeeded=0, failed=0, cancelled=0, expired=0),
+        size=of.size,
+        cap=of.cap,
+        held=submission.hold,
+        spent=0,
+        labels=of.labels,
+        submitted_at=rfc3339(submitted_at),
+        ended_at=None,
+        document=of if document else None,
+    )
 
 
 def _job(row: Any, document: bytes | None = None) -> JobView:

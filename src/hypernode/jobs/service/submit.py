@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Final
 from uuid import UUID
 
@@ -47,6 +48,13 @@ class Submission(msgspec.Struct, frozen=True):
         return self.document.cap * self.document.size
 
 
+class Taken(msgspec.Struct, frozen=True):
+    """A job that was taken: now, or (`submitted_at` None) by an earlier request with the same idempotency key."""
+
+    job_id: UUID
+    submitted_at: datetime | None
+
+
 def prepare(project_id: UUID, document: JobDocument, idempotency: Idempotency | None) -> Submission:
     """A submission in canonical form. Raises TooLarge."""
     data = encode_bounded(document)
@@ -64,7 +72,7 @@ class Submissions:
         self._artifacts = artifacts
         self._documents = documents
         self._hints = hints
-        self._batcher: Batcher[Submission, UUID] = Batcher(
+        self._batcher: Batcher[Submission, Taken] = Batcher(
             self._flush,
             max_items=limits.FLUSH_ITEMS * 4,
             max_queue=limits.QUEUE_ITEMS,
@@ -72,8 +80,17 @@ class Submissions:
             name="submissions",
         )
 
-    async def submit(self, submission: Submission) -> UUID:
-        """Take one job and return its id; when this returns, the job is not lost any more.
+    async def earlier(self, submission: Submission) -> Taken | None:
+        """The job this very request made before. Raises IdempotencyMismatch."""
+        if submission.idempotency is None:
+            return None
+        async with self._pool.acquire() as connection:
+            answers = await find_answers(connection, [(submission.project_id, submission.idempotency)])
+        job_id = answers.match(submission.project_id, submission.idempotency)
+        return None if job_id is None else Taken(job_id, None)
+
+    async def submit(self, submission: Submission) -> Taken:
+        """Take one job; when this returns, the job is not lost any more.
 
         With an idempotency key the same request gets the same job. Raises InvalidInput for artifacts the project does
         not have, InsufficientFunds, IdempotencyMismatch, Overloaded.
@@ -82,7 +99,7 @@ class Submissions:
             await self._artifacts.require(submission.project_id, submission.document.artifacts)
         return await self._batcher.submit(submission)
 
-    async def submit_many(self, submissions: Sequence[Submission]) -> list[UUID | HypernodeError]:
+    async def submit_many(self, submissions: Sequence[Submission]) -> list[Taken | HypernodeError]:
         """Take several jobs, each for itself; what is refused says why in its place."""
         refused: dict[int, HypernodeError] = {}
         for index, submission in enumerate(submissions):
@@ -93,10 +110,10 @@ class Submissions:
                 refused[index] = error
         taken = [submission for index, submission in enumerate(submissions) if index not in refused]
         answers = iter(await self._batcher.submit_many(taken))
-        results: list[UUID | HypernodeError] = []
+        results: list[Taken | HypernodeError] = []
         for index in range(len(submissions)):
             answer = refused[index] if index in refused else next(answers)
-            if not isinstance(answer, UUID | HypernodeError):
+            if not isinstance(answer, Taken | HypernodeError):
                 raise answer
             results.append(answer)
         return results
@@ -105,24 +122,24 @@ class Submissions:
         """Write what was taken in."""
         await self._batcher.close()
 
-    async def _flush(self, items: list[Submission]) -> list[UUID | Exception]:
+    async def _flush(self, items: list[Submission]) -> list[Taken | Exception]:
         answers = await run_transaction(self._pool, lambda connection: self._write(connection, items))
         self._hints.ready.give()
         self._hints.events.give()
         return answers
 
-    async def _write(self, connection: Connection, items: list[Submission]) -> list[UUID | Exception]:
+    async def _write(self, connection: Connection, items: list[Submission]) -> list[Taken | Exception]:
         earlier = await find_answers(connection, [(i.project_id, i.idempotency) for i in items if i.idempotency])
         projects = {item.project_id for item in items}
         await self._ledger.know(connection, projects)
         available = await ledger_service.lock_available(connection, list(projects))
-        answers: list[UUID | Exception] = []
+        answers: list[Taken | Exception] = []
         taken: list[tuple[UUID, Submission]] = []
         for item in items:
             try:
                 known = earlier.match(item.project_id, item.idempotency)
                 if known is not None:
-                    answers.append(known)
+                    answers.append(Taken(known, None))
                     continue
                 if available[item.project_id] < item.hold:
                     raise InsufficientFunds(
@@ -136,12 +153,13 @@ class Submissions:
             job_id = uuid7()
             earlier.add(item.project_id, item.idempotency, job_id)
             taken.append((job_id, item))
-            answers.append(job_id)
-        if taken:
-            await self._insert(connection, taken)
-        return answers
+            answers.append(Taken(job_id, None))
+        if not taken:
+            return answers
+        submitted_at = await self._insert(connection, taken)
+        return [Taken(a.job_id, submitted_at.get(a.job_id)) if isinstance(a, Taken) else a for a in answers]
 
-    async def _insert(self, connection: Connection, taken: list[tuple[UUID, Submission]]) -> None:
+    async def _insert(self, connection: Connection, taken: list[tuple[UUID, Submission]]) -> dict[UUID, datetime]:
         jobs = [
             store.NewJob(
                 id=job_id,
@@ -156,7 +174,7 @@ class Submissions:
             )
             for job_id, item in taken
         ]
-        await store.insert_jobs(connection, jobs)
+        submitted_at = await store.insert_jobs(connection, jobs)
         await record(connection, [Event(item.project_id, "job.submitted", job_id) for job_id, item in taken])
         await ledger_service.post(
             connection,
@@ -167,3 +185,4 @@ class Submissions:
         )
         for job_id, item in taken:
             self._documents.remember(job_id, KnownJob(item.project_id, item.data, item.document))
+        return submitted_at
