@@ -1,6 +1,6 @@
 # Every target works from a clean clone: each sets up what it needs first, and setup is instant when nothing changed.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-long check bench format lock reference docs clean
+.PHONY: help setup demo test test-long check bench format lock reference openapi docs clean
 
 BIN := .venv/bin
 CODE := src tests $(wildcard bench examples tools)
@@ -39,6 +39,9 @@ lock: setup ## recompile requirements/ from pyproject.toml (UPGRADE=1 takes the 
 
 reference: setup ## rewrite the pages of docs/reference that are made from the code
 	$(BIN)/python tools/reference.py
+
+openapi: setup ## rewrite docs/reference/openapi.json from the code
+	$(BIN)/python -W ignore tools/openapi.py
 
 docs: setup ## serve the documentation on localhost:8000
 	$(BIN)/mkdocs serve

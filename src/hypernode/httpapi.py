@@ -58,7 +58,7 @@ def problems(**meaning: str) -> dict[int, ResponseSpec]:
     """The OpenAPI responses of what a handler refuses, by status (`s404="…"`)."""
     common = {"s400": "A parameter or the body could not be decoded.", "s401": "No valid API key."}
     return {
-        int(status[1:]): ResponseSpec(Problem, description=text, media_type=PROBLEM_JSON)
+        int(status[1:]): ResponseSpec(Problem, description=text, generate_examples=False, media_type=PROBLEM_JSON)
         for status, text in {**common, **meaning}.items()
     }
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -173,11 +174,12 @@ def job(**changes: Any) -> dict[str, Any]:
 @asynccontextmanager
 async def network(dsn: str, data: Path, **settings: Any) -> AsyncIterator[Network]:
     """A coordinator that serves on loopback, for as long as the block lasts."""
-    ready: asyncio.Future[Running] = asyncio.get_running_loop().create_future()
+    ready: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
     chosen = {"lease_ms": LEASE_MS, "heartbeat_ms": HEARTBEAT_MS, "pool_size": 6, **settings}
     async with coordinator(Settings(data=data, dsn=dsn, port=0, plain=True, **chosen), ready.set_result) as server:
+        server.capture_signals = contextlib.nullcontext  # type: ignore[method-assign,assignment]  # they are pytest's
         serving = asyncio.create_task(server.serve())
-        await asyncio.wait({ready, serving}, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait([ready, serving], return_when=asyncio.FIRST_COMPLETED)
         if not ready.done():
             await serving
             raise AssertionError("the coordinator did not start")

@@ -2,6 +2,7 @@
 
 import asyncio
 import hashlib
+from typing import Any
 from uuid import uuid4
 
 import httpx
@@ -14,7 +15,7 @@ from hypernode.ledger.receipt import Outcome
 from hypernode.protocol import messages
 
 
-async def pages(http: httpx.AsyncClient, path: str, **query: object) -> list[dict]:
+async def pages(http: httpx.AsyncClient, path: str, **query: Any) -> list[dict]:
     """All items of a listing, page by page."""
     items: list[dict] = []
     cursor: str | None = None
@@ -41,7 +42,7 @@ async def test_pages_of_jobs_are_newest_first_and_complete(net: Network, http: h
 
 
 async def test_filters_of_jobs(net: Network, http: httpx.AsyncClient) -> None:
-    async def names(**query: object) -> list[str]:
+    async def names(**query: Any) -> list[str]:
         return [item["name"] for item in await pages(http, "/jobs", **query)]
 
     await net.submit(name="a", cap=1, labels={"team": "x", "run": "1"})

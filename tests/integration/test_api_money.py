@@ -1,7 +1,6 @@
 """Accounts, statements that add up line by line, receipts that anyone can check."""
 
 import base64
-from uuid import UUID
 
 import httpx
 import msgspec
@@ -149,7 +148,7 @@ async def test_receipts_page_by_page_verify_offline(net: Network, http: httpx.As
     network = (await net.http(None).get("/network")).json()
     for receipt in receipts:
         verify(receipt, node.key.public, network["coordinator_key"])
-        assert receipt.body.run.job_id == job_id and UUID(job_id)
+        assert receipt.body.run.job_id == job_id
         assert receipt.decision.coordinator in network["coordinators"]
     forged = msgspec.structs.replace(receipts[0], node_signature=receipts[1].node_signature)
     with pytest.raises(BadSignature):

@@ -139,9 +139,9 @@ async def test_in_a_batch_the_money_is_counted_down(net: Network, http: httpx.As
 
 
 async def test_a_batch_has_bounds(net: Network, http: httpx.AsyncClient) -> None:
-    for jobs, status in [([], 422), (None, 422), ([{}] * (limits.BATCH_JOBS + 1), 422)]:
-        body = {} if jobs is None else {"jobs": jobs}
-        found = problem(await http.post("/jobs/batch", json=body), status, "input.invalid")
+    bodies: list[dict] = [{}, {"jobs": []}, {"jobs": [{}] * (limits.BATCH_JOBS + 1)}]
+    for body in bodies:
+        found = problem(await http.post("/jobs/batch", json=body), 422, "input.invalid")
         assert found["errors"][0]["path"] == "$.jobs"
 
 
@@ -239,7 +239,7 @@ async def test_every_error_of_a_document_is_told_at_once(net: Network, http: htt
 
 
 async def test_a_wrong_value_is_refused(net: Network, http: httpx.AsyncClient) -> None:
-    for change in [
+    changes: list[dict] = [
         {"name": "a\n"},
         {"name": "a\x00"},
         {"labels": {"a": "b\x00"}},
@@ -260,7 +260,8 @@ async def test_a_wrong_value_is_refused(net: Network, http: httpx.AsyncClient) -
         {"array": {"size": limits.ARRAY_TASKS + 1}},
         {"timeout_s": 0},
         {"environment": {f"A{n}": "" for n in range(limits.ENVIRONMENT_VARIABLES + 1)}},
-    ]:
+    ]
+    for change in changes:
         assert problem(await http.post("/jobs", json=job(**change)), 422, "input.invalid")["errors"]
 
 
@@ -314,7 +315,7 @@ async def test_a_document_that_is_too_large_is_refused(net: Network, http: httpx
 
 async def test_artifacts_must_be_there_in_the_size_named(net: Network, http: httpx.AsyncClient) -> None:
     data = b"print(1)"
-    ref = {"sha256": hashlib.sha256(data).hexdigest(), "size_bytes": len(data)}
+    ref: dict = {"sha256": hashlib.sha256(data).hexdigest(), "size_bytes": len(data)}
     script = {"type": "python", "script": "a.py"}
     found = problem(await http.post("/jobs", json=job(runtime=script, inputs={"a.py": ref})), 422, "input.invalid")
     assert ref["sha256"] in json.dumps(found["errors"])

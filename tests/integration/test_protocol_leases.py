@@ -273,7 +273,7 @@ async def test_the_price_never_exceeds_timeout_or_cap(net: Network) -> None:
 async def test_paid_retries_stay_within_the_cap(net: Network) -> None:
     node = await net.node()
     job_id = (await net.submit(timeout_s=10, cap=3000, retries={"failures": 20}))["id"]
-    prices = []
+    prices: list[int] = []
     while (await net.job(job_id))["state"] in ("queued", "running"):
         await net.hurry()
         lease = await net.start(node)

@@ -20,6 +20,7 @@ from litestar.openapi.spec import Components, SecurityScheme
 import hypernode
 from hypernode.artifacts.api import ArtifactController, UploadController
 from hypernode.coordinator.metrics import Metrics
+from hypernode.coordinator.openapi import use_exact_schemas
 from hypernode.coordinator.problems import on_error, on_http_error, on_unexpected
 from hypernode.coordinator.services import Services
 from hypernode.db.pool import is_ready
@@ -47,7 +48,7 @@ class NetworkView(msgspec.Struct, frozen=True):
 def build_app(services: Services, on_failure: Callable[[BaseException], None]) -> Litestar:
     """The application. Its loops run within its lifespan; `on_failure` is told when one of them ends unexpectedly."""
 
-    @get("/network", summary="The network", tags=["network"], security=[], opt={PUBLIC: True})
+    @get("/network", summary="The network", tags=["network"], security=[{}], opt={PUBLIC: True})
     async def network() -> NetworkView:
         """Version, and the public keys that sign receipts."""
         return NetworkView(hypernode.__version__, services.key.public, await services.nodes.coordinator_keys())
@@ -98,7 +99,7 @@ def build_app(services: Services, on_failure: Callable[[BaseException], None]) -
             network,
         ],
     )
-    return Litestar(
+    app = Litestar(
         route_handlers=[api, connect, _healthz, _readyz(services), _metrics(services.metrics)],
         before_send=[_count_responses(services.metrics)],
         lifespan=[lambda _: _running(services, on_failure)],
@@ -108,6 +109,8 @@ def build_app(services: Services, on_failure: Callable[[BaseException], None]) -
         logging_config=None,
         debug=False,
     )
+    use_exact_schemas(app)
+    return app
 
 
 @get("/healthz", summary="Is the process alive", tags=["operations"], media_type=MediaType.TEXT, security=[])

@@ -63,6 +63,7 @@ class JobController(Controller):
         responses=problems(
             s402="The project's balance does not cover the hold.",
             s409="The Idempotency-Key came with another request before.",
+            s413="The document is too large.",
             s422="The document has errors (`errors` lists all), names artifacts the project lacks, or its cap is too "
             "low for every suitable node (`extra.short_by`).",
             s429="Too much at once; `Retry-After` says when to come back.",
@@ -81,7 +82,7 @@ class JobController(Controller):
         description="Each job is taken or refused for itself, in its place.",
         dto=Decoded[BatchRequest],
         return_dto=None,
-        responses=problems(s422="The request has errors."),
+        responses=problems(s413="The body is too large.", s422="The request has errors."),
     )
     async def submit_batch(
         self, data: JSONBody[BatchRequest], project: Project, jobs: Service, idempotency_key: IdempotencyKey = None
@@ -109,7 +110,10 @@ class JobController(Controller):
             ]
         )
 
-    @get(summary="Jobs, newest first", responses=problems())
+    @get(
+        summary="Jobs, newest first",
+        responses=problems(s422="The cursor is not one this service gave, or a label filter is not `key:value`."),
+    )
     async def list_jobs(
         self,
         project: Project,
@@ -142,7 +146,7 @@ class JobController(Controller):
     @get(
         "/{job_id:uuid}/tasks",
         summary="Tasks with attempts, results and outputs",
-        responses=problems(s404=_NO_JOB),
+        responses=problems(s404=_NO_JOB, s422="The cursor is not one this service gave."),
     )
     async def tasks(
         self,

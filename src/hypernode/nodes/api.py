@@ -51,7 +51,7 @@ class NodeController(Controller):
         "repeating the request gives another one, which harms nobody: unused tokens expire.",
         dto=Decoded[JoinTokenRequest],
         return_dto=None,
-        responses=problems(s422="The request has errors."),
+        responses=problems(s413="The body is too large.", s422="The request has errors."),
     )
     async def make_join_token(
         self,
@@ -70,12 +70,13 @@ class NodeController(Controller):
         "and token gets the same answer.",
         dto=Decoded[EnrolRequest],
         return_dto=None,
-        security=[],
+        security=[{}],  # beside the API key that all routes of the interface name: none is needed
         opt={PUBLIC: True},
         request_max_body_size=ENROL_BODY_BYTES,
         responses=problems(
             s401="The signature does not belong to the key.",
             s403="The join token is unknown, expired or used, or the key belongs to somebody else's node.",
+            s413="The body is too large.",
             s422="The request has errors.",
         ),
     )
