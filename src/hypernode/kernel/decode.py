@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import difflib
 import functools
+import re
 import types
 import typing
 from collections.abc import Callable, Mapping
@@ -28,6 +29,7 @@ T = TypeVar("T")
 ERRORS: Final = 100
 """Errors reported at once; a document with more is not read to its end."""
 DEPTH: Final = 32
+_SURROGATE: Final = re.compile("[\ud800-\udfff]")
 
 
 def from_json(data: bytes, kind: type[T], *, max_bytes: int = limits.BODY_BYTES) -> T:
@@ -79,6 +81,16 @@ class _PlainLoader(yaml.SafeLoader):
         if self.check_event(yaml.AliasEvent):
             raise yaml.YAMLError("aliases are not allowed")
         return super().compose_node(parent, index)
+
+    def construct_scalar(self, node: Any) -> Any:
+        """JSON escapes a character beyond the first plane as two surrogates, which YAML takes for two characters."""
+        value: str = super().construct_scalar(node)
+        if _SURROGATE.search(value):
+            try:
+                return value.encode("utf-16-le", "surrogatepass").decode("utf-16-le")
+            except UnicodeDecodeError:
+                return value  # a lone one stays as it is, and is refused where it stands
+        return value
 
 
 _PlainLoader.yaml_implicit_resolvers = {

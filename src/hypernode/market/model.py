@@ -53,6 +53,8 @@ class Offer(msgspec.Struct):
     free_memory_bytes: int
     free_disk_bytes: int
     free_gpus: int
+    held_vram_bytes: list[int] = []
+    """For each GPU that is taken, how much memory was asked of it."""
 
     def take(self, demand: Demand) -> None:
         """Reserve what a task needs."""
@@ -61,6 +63,7 @@ class Offer(msgspec.Struct):
         self.free_memory_bytes -= demand.memory_bytes
         self.free_disk_bytes -= demand.disk_bytes
         self.free_gpus -= demand.gpus
+        self.held_vram_bytes += [demand.vram_bytes] * demand.gpus
 
     def give_back(self, demand: Demand) -> None:
         """Undo `take`."""
@@ -69,6 +72,8 @@ class Offer(msgspec.Struct):
         self.free_memory_bytes += demand.memory_bytes
         self.free_disk_bytes += demand.disk_bytes
         self.free_gpus += demand.gpus
+        for _ in range(demand.gpus):
+            self.held_vram_bytes.remove(demand.vram_bytes)
 
     def has_room(self, demand: Demand) -> bool:
         """Whether the task fits beside what the node runs now."""
@@ -77,8 +82,14 @@ class Offer(msgspec.Struct):
             and self.free_cpu_milli >= demand.cpu_milli
             and self.free_memory_bytes >= demand.memory_bytes
             and self.free_disk_bytes >= demand.disk_bytes
-            and self.free_gpus >= demand.gpus
+            and (not demand.gpus or self._has_gpus(demand))
         )
+
+    def _has_gpus(self, demand: Demand) -> bool:
+        """Whether all tasks can have GPUs large enough at once: the largest demand with the largest GPU, and so on."""
+        wanted = sorted([*self.held_vram_bytes, *[demand.vram_bytes] * demand.gpus], reverse=True)
+        there = sorted((gpu.vram_bytes for gpu in self.capabilities.gpus), reverse=True)
+        return len(wanted) <= len(there) and all(a <= b for a, b in zip(wanted, there, strict=False))
 
 
 class Ready(msgspec.Struct, frozen=True):
