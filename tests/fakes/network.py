@@ -106,19 +106,19 @@ class Network:
         items: list[dict[str, Any]] = answer.json()["items"]
         return items
 
-    async def event(self, job_id: str, kind: str, epoch: int | None = None) -> dict[str, Any]:
+    async def event(self, job_id: str, kind: str, epoch: int | None = None, task: int | None = None) -> dict[str, Any]:
         """Return when an event of a job has happened, with it."""
         async with asyncio.timeout(WAIT_S), sse(self.http(), f"/events?job={job_id}") as events:
             async for event in events:
-                if event["event"] == kind and epoch in (None, event["data"]["epoch"]):
-                    data: dict[str, Any] = event["data"]
+                data: dict[str, Any] = event["data"]
+                if event["event"] == kind and epoch in (None, data["epoch"]) and task in (None, data["task"]):
                     return data
         raise AssertionError(f"the stream ended before {kind}")
 
     async def start(self, node: FakeNode) -> messages.Lease:
         """A node takes its next task; returns when the coordinator knows that it runs."""
         lease = await node.start()
-        await self.event(str(uuid_of(lease.lease)), "task.running", lease.lease.epoch)
+        await self.event(str(uuid_of(lease.lease)), "task.running", lease.lease.epoch, lease.lease.task)
         return lease
 
     async def adds_up(self) -> None:

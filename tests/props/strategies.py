@@ -1,0 +1,111 @@
+"""Values of the project's types, drawn at random."""
+
+import string
+
+from hypothesis import strategies as st
+
+from hypernode.jobs.model import Array, ArtifactRef, Gpu, JobDocument, PythonRuntime, Resources, Retries
+from hypernode.kernel import limits
+from hypernode.ledger.receipt import Decision, Outcome, OutputFile, ReceiptBody, Run, Split, Work
+from hypernode.nodes.model import Ask, Capabilities, Failure, GpuInfo
+
+safe = 2**53 - 1
+alphanumeric = string.ascii_letters + string.digits
+words = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\x00"), max_size=30)
+names = st.from_regex(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}", fullmatch=True)
+variables = st.from_regex(r"[A-Za-z_][A-Za-z0-9_]{0,30}", fullmatch=True)
+hashes = st.text("0123456789abcdef", min_size=64, max_size=64)
+parts = st.text(alphanumeric + "_-+ é漢", min_size=1, max_size=12)
+paths = st.lists(parts, min_size=1, max_size=3).map("/".join)
+references = st.builds(ArtifactRef, hashes, st.integers(0, limits.ARTIFACT_BYTES))
+runtimes = st.builds(
+    PythonRuntime,
+    code=words,
+    arguments=st.lists(words, max_size=4).map(tuple),
+    requirements=st.none() | references,
+) | st.builds(PythonRuntime, module=st.just("json.tool"))
+resources = st.builds(
+    Resources,
+    cpu_milli=st.integers(10, limits.CPU_MILLI),
+    memory_bytes=st.integers(16 * limits.MIB, limits.MEMORY_BYTES),
+    disk_bytes=st.integers(0, limits.DISK_BYTES),
+    gpu=st.none() | st.builds(Gpu, st.integers(1, limits.GPUS), st.integers(0, limits.MEMORY_BYTES)),
+)
+
+
+def _free(inputs: dict[str, ArtifactRef]) -> bool:
+    return not any(a != b and b.startswith(a + "/") for a in inputs for b in inputs)
+
+
+documents = st.builds(
+    JobDocument,
+    version=st.just(1),
+    runtime=runtimes,
+    cap=st.integers(0, limits.MICRO_HYPER),
+    name=names,
+    resources=resources,
+    inputs=st.dictionaries(paths, references, max_size=3).filter(_free),
+    outputs=st.lists(paths, max_size=3).map(tuple),
+    environment=st.dictionaries(variables, words, max_size=3),
+    timeout_s=st.integers(1, limits.TIMEOUT_S),
+    retries=st.builds(Retries, st.integers(0, limits.RETRIES), st.integers(0, limits.RETRIES)),
+    isolation=st.integers(0, 3),
+    array=st.none() | st.builds(Array, st.integers(1, limits.ARRAY_TASKS), variables),
+    labels=st.dictionaries(names, words, max_size=3),
+)
+
+amounts = st.integers(0, limits.MICRO_HYPER)
+asks = st.builds(Ask, amounts, amounts)
+capabilities = st.builds(
+    Capabilities,
+    cpu_milli=st.integers(0, limits.CPU_MILLI),
+    memory_bytes=st.integers(0, limits.MEMORY_BYTES),
+    disk_bytes=st.integers(0, limits.DISK_BYTES),
+    gpus=st.lists(st.builds(GpuInfo, words, st.integers(0, limits.MEMORY_BYTES)), max_size=3).map(tuple),
+    slots=st.integers(1, limits.NODE_LEASES),
+    runtimes=st.lists(words, max_size=3).map(tuple),
+    isolation=st.integers(0, 3),
+    failed=st.lists(st.builds(Failure, words, words), max_size=2).map(tuple),
+    labels=st.dictionaries(words, words, max_size=2),
+)
+
+counts = st.integers(0, safe)
+bodies = st.builds(
+    ReceiptBody,
+    work=st.builds(
+        Work,
+        job=hashes,
+        task=counts,
+        outcome=st.sampled_from(Outcome),
+        exit_code=st.none() | st.integers(0, 255),
+        signal=st.none() | st.integers(1, 128),
+        outputs=st.lists(st.builds(OutputFile, paths, hashes, st.integers(0, limits.ARTIFACT_BYTES)), max_size=3).map(
+            tuple
+        ),
+    ),
+    run=st.builds(
+        Run,
+        job_id=st.uuids().map(str),
+        epoch=st.integers(1, 2**31 - 1),
+        node=st.just(""),
+        started_at_ms=counts,
+        ended_at_ms=counts,
+        wall_ms=counts,
+        cpu_ms=counts,
+        memory_peak_bytes=counts,
+        log_bytes=st.integers(0, limits.LOG_BYTES),
+        log_root=hashes,
+        sandbox=words,
+        isolation=st.integers(0, 3),
+    ),
+)
+splits = st.builds(Split, price=counts, operator=counts, treasury=counts, incentive=counts, stakers=counts)
+decisions = st.builds(
+    Decision,
+    accepted_at_ms=counts,
+    billed_ms=counts,
+    rate_per_second=counts,
+    fixed=counts,
+    split=splits,
+    coordinator=st.just(""),
+)
