@@ -174,12 +174,13 @@ def job(**changes: Any) -> dict[str, Any]:
 @asynccontextmanager
 async def network(dsn: str, data: Path, **settings: Any) -> AsyncIterator[Network]:
     """A coordinator that serves on loopback, for as long as the block lasts."""
-    ready: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+    ready: asyncio.Future[Running] = asyncio.get_running_loop().create_future()
     chosen = {"lease_ms": LEASE_MS, "heartbeat_ms": HEARTBEAT_MS, "pool_size": 6, **settings}
     async with coordinator(Settings(data=data, dsn=dsn, port=0, plain=True, **chosen), ready.set_result) as server:
         server.capture_signals = contextlib.nullcontext  # type: ignore[method-assign,assignment]  # they are pytest's
         serving = asyncio.create_task(server.serve())
-        await asyncio.wait([ready, serving], return_when=asyncio.FIRST_COMPLETED)
+        either: list[asyncio.Future[Any]] = [ready, serving]
+        await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
         if not ready.done():
             await serving
             raise AssertionError("the coordinator did not start")

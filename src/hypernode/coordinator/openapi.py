@@ -4,44 +4,39 @@ taken from msgspec, which knows of bounds on items and keys, of tags, and that t
 from __future__ import annotations
 
 import inspect
-import itertools
-from collections.abc import Iterator
 from typing import Any, Final
 
 import msgspec
 from litestar import Litestar
+from litestar.handlers import HTTPRouteHandler
+from litestar.routes import HTTPRoute
 
-from hypernode.kernel.errors import InvariantViolated
+from hypernode.kernel.errors import Problem
 
 _TEMPLATE: Final = "#/components/schemas/{name}"
 
 
 def use_exact_schemas(app: Litestar) -> None:
-    """Replace the schemas of structs in an application's document. Raises InvariantViolated where a name is unclear."""
+    """Replace the schemas of structs in an application's document."""
     components = app.openapi_schema.components
-    assert components.schemas is not None
-    schemas: dict[str, Any] = dict(components.schemas)
-    kinds = [_struct(name) for name in sorted(schemas)]
-    _, exact = msgspec.json.schema_components([kind for kind in kinds if kind is not None], ref_template=_TEMPLATE)
+    schemas: dict[str, Any] = dict(components.schemas or {})
+    _, exact = msgspec.json.schema_components(_bodies(app), ref_template=_TEMPLATE)
     for schema in exact.values():
         if "description" in schema:
             schema["description"] = inspect.cleandoc(schema["description"])
     components.schemas = schemas | exact
 
 
-def _struct(name: str) -> type[msgspec.Struct] | None:
-    """The struct of this name; None for what is none, such as an enum."""
-    found = {kind for kind in _structs(msgspec.Struct) if kind.__name__ == name and not _is_message(kind)}
-    if len(found) > 1:
-        raise InvariantViolated(f"several structs are named {name}: {sorted(kind.__module__ for kind in found)}")
-    return next(iter(found), None)
+def _bodies(app: Litestar) -> list[type[msgspec.Struct]]:
+    """The structs that handlers take and give, by name; those within them follow from them."""
+    found: set[type[msgspec.Struct]] = {Problem}
+    for route in app.routes:
+        for handler in route.route_handlers if isinstance(route, HTTPRoute) else ():
+            found |= _of(handler)
+    return sorted(found, key=lambda kind: kind.__name__)
 
 
-def _structs(kind: type[msgspec.Struct]) -> Iterator[type[msgspec.Struct]]:
-    own = [child for child in kind.__subclasses__() if child.__module__.startswith("hypernode.")]
-    return itertools.chain(own, *(_structs(child) for child in kind.__subclasses__()))
-
-
-def _is_message(kind: type[msgspec.Struct]) -> bool:
-    """Nodes' messages are arrays, and never on HTTP."""
-    return kind.__struct_config__.array_like
+def _of(handler: HTTPRouteHandler) -> set[type[msgspec.Struct]]:
+    fields = (handler.parsed_return_field, handler.parsed_data_field)
+    kinds = [field.annotation for field in fields if field is not None]
+    return {kind for kind in kinds if isinstance(kind, type) and issubclass(kind, msgspec.Struct)}
