@@ -41,8 +41,9 @@ def test_a_killed_node_loses_its_attempt_and_the_job_is_retried(fragile: Net) ->
 def test_a_killed_coordinator_loses_nothing_and_nothing_runs_twice(fragile: Net) -> None:
     before = fragile.check_ledger()
     client, needs = fragile.client, {"cpu_milli": 1000}
-    short = [client.submit(py(pause(1.5), resources=needs)).id for _ in range(2)]
-    long = [client.submit(py(pause(6), resources=needs)).id for _ in range(2)]
+    # Long enough that even on a busy machine all four still run when the coordinator is killed.
+    short = [client.submit(py(pause(4), resources=needs)).id for _ in range(2)]
+    long = [client.submit(py(pause(9), resources=needs)).id for _ in range(2)]
     for job_id in (*short, *long):
         fragile.until_said(job_id, "begin")
     queued = [client.submit(py(pause(0), resources=needs)).id for _ in range(3)]
