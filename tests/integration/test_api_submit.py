@@ -89,6 +89,20 @@ async def test_two_projects_may_use_the_same_key(
     assert theirs.status_code == 201 and mine.json()["id"] != theirs.json()["id"]
 
 
+async def test_an_idempotency_key_makes_one_join_token(
+    net: Network, http: httpx.AsyncClient, other: httpx.AsyncClient
+) -> None:
+    async def ask(client: httpx.AsyncClient, key: str | None, **body: int) -> httpx.Response:
+        return await client.post("/nodes/join-tokens", json=body, headers={"idempotency-key": key} if key else {})
+
+    answers = await asyncio.gather(*(ask(http, "k1") for _ in range(8)))
+    assert {answer.status_code for answer in answers} == {201}
+    assert len({answer.content for answer in answers}) == 1
+    problem(await ask(http, "k1", valid_s=60), 409, "idempotency.mismatch")
+    tokens = {(await ask(client, key)).json()["token"] for client, key in ((http, None), (http, "k2"), (other, "k1"))}
+    assert len(tokens | {answers[0].json()["token"]}) == 4
+
+
 async def test_an_impossible_idempotency_key_is_refused(net: Network, http: httpx.AsyncClient) -> None:
     for key in ["", "x" * 129, "a\tb"]:
         answer = await http.post("/jobs", json=job(), headers={"idempotency-key": key})

@@ -53,7 +53,7 @@ class Services:
         documents = Documents()
         self.ledger: Final = Ledger(pool)
         self.tenancy: Final = Tenancy(pool)
-        self.nodes: Final = Nodes(pool, hints, settings.addresses or (settings.url,), fingerprint)
+        self.nodes: Final = Nodes(pool, hints, key, settings.addresses or (settings.url,), fingerprint)
         self.artifacts: Final = ArtifactService(pool, FileStore(settings.data))
         self.market: Final = Market(self.nodes, self.ledger)
         self.logs: Final = LogStore(settings.data)

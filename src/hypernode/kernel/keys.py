@@ -44,6 +44,10 @@ class KeyPair:
         """Sign `message` for one purpose. `context` names the purpose, so a signature made for one is no other's."""
         return self._key.sign(_framed(context, message)).signature
 
+    def derive(self, context: str, message: bytes) -> bytes:
+        """32 bytes that only the holder of this key can compute, the same every time (HMAC-SHA256)."""
+        return hmac.digest(self.seed, _framed(context, message), "sha256")
+
     def __repr__(self) -> str:
         return f"KeyPair({self.public})"
 

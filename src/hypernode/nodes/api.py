@@ -8,11 +8,12 @@ from litestar import Controller, get, post
 from litestar.di import NamedDependency
 from litestar.params import JSONBody, PathParameter, QueryParameter, SkipValidation
 
-from hypernode.httpapi import PUBLIC, Cursor, Decoded, IdempotencyKey, Limit, Project, problems
+from hypernode.httpapi import PUBLIC, Cursor, Decoded, IdempotencyKey, Limit, Project, fingerprint, problems
 from hypernode.kernel import limits
 from hypernode.kernel.keys import KeyPair
 from hypernode.nodes.model import Enrolment, EnrolRequest, JoinTokenRequest, JoinTokenView, NodePage, NodeView
 from hypernode.nodes.service import Nodes
+from hypernode.tenancy.service import check_idempotency_key
 
 Registry: TypeAlias = NamedDependency[SkipValidation[Nodes]]
 Identity: TypeAlias = NamedDependency[SkipValidation[KeyPair]]
@@ -47,8 +48,8 @@ class NodeController(Controller):
     @post(
         "/join-tokens",
         summary="Make a join token",
-        description="Lets one node in, once, to earn for this project. It is shown this once and never stored; "
-        "repeating the request gives another one, which harms nobody: unused tokens expire.",
+        description="Lets one node in, once, to earn for this project. It is never stored; repeating the "
+        "request with the same Idempotency-Key shows the same token again, without one it gives another.",
         dto=Decoded[JoinTokenRequest],
         return_dto=None,
         responses=problems(s413="The body is too large.", s422="The request has errors."),
@@ -61,7 +62,8 @@ class NodeController(Controller):
         idempotency_key: IdempotencyKey = None,
     ) -> JoinTokenView:
         """Make a join token."""
-        return await nodes.join_token(project.project_id, data.valid_s)
+        idempotency = check_idempotency_key(idempotency_key, fingerprint(b"join token", str(data.valid_s).encode()))
+        return await nodes.join_token(project.project_id, data.valid_s, idempotency)
 
     @post(
         "/enrol",

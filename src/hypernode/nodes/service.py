@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import secrets
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Final
 from uuid import UUID
 
+import asyncpg
 import msgspec
 
 from hypernode.db.pool import Connection, Pool, run_transaction
@@ -16,6 +18,8 @@ from hypernode.events.model import Event
 from hypernode.events.service import record
 from hypernode.kernel import keys, limits
 from hypernode.kernel.errors import Forbidden, JoinTokenInvalid, NotFound
+from hypernode.kernel.ids import uuid7
+from hypernode.kernel.keys import KeyPair
 from hypernode.kernel.times import rfc3339, rfc3339_or_none
 from hypernode.nodes.model import (
     ENROL_CONTEXT,
@@ -29,6 +33,10 @@ from hypernode.nodes.model import (
     NodeView,
 )
 from hypernode.nodes.store import queries
+from hypernode.tenancy.model import Idempotency
+from hypernode.tenancy.service import find_answers, remember_answers
+
+_TOKEN_CONTEXT: Final = "join token v1"
 
 
 class KnownNode(msgspec.Struct, frozen=True):
@@ -46,21 +54,44 @@ class KnownNode(msgspec.Struct, frozen=True):
 class Nodes:
     """Nodes and their lives."""
 
-    def __init__(self, pool: Pool, hints: Hints, addresses: Sequence[str] = (), fingerprint: bytes = b"") -> None:
+    def __init__(
+        self, pool: Pool, hints: Hints, key: KeyPair, addresses: Sequence[str] = (), fingerprint: bytes = b""
+    ) -> None:
         """`addresses` and `fingerprint` are what join tokens carry."""
         self._pool = pool
+        self._key = key
         self._hints = hints
         self._addresses = tuple(addresses)
         self._fingerprint = fingerprint
 
     # ── enrolment ───────────────────────────────────────────────────────────────────────────────────────────────────
 
-    async def join_token(self, project_id: UUID, valid_s: int) -> JoinTokenView:
-        """A token that lets one node in, once, to earn for this project."""
+    async def join_token(self, project_id: UUID, valid_s: int, idempotency: Idempotency | None = None) -> JoinTokenView:
+        """A token that lets one node in, once, to earn for this project. Repeated with the same idempotency key it is
+        the same token, although it is not stored: it is derived from this coordinator's key. Raises
+        IdempotencyMismatch."""
         secret = secrets.token_urlsafe(24)
-        expires = await self._pool.fetchval(queries.insert_join_token, _secret_hash(secret), project_id, valid_s)
-        token = JoinToken(self._addresses, self._fingerprint, secret)
-        return JoinTokenView(token.text(), rfc3339(expires))
+        if idempotency is not None:
+            derived = self._key.derive(_TOKEN_CONTEXT, project_id.bytes + idempotency.key.encode())
+            secret = base64.urlsafe_b64encode(derived).decode().rstrip("=")
+
+        async def work(connection: Connection) -> str:
+            if idempotency is not None:
+                earlier = await find_answers(connection, [(project_id, idempotency)])
+                known = earlier.answer(project_id, idempotency)
+                if known is not None:
+                    return known.decode()
+            expires = await connection.fetchval(queries.insert_join_token, _secret_hash(secret), project_id, valid_s)
+            expires_at = rfc3339(expires)
+            if idempotency is not None:
+                await remember_answers(connection, [(project_id, idempotency, uuid7())], expires_at.encode())
+            return expires_at
+
+        try:
+            expires_at = await run_transaction(self._pool, work)
+        except asyncpg.UniqueViolationError:
+            expires_at = await run_transaction(self._pool, work)  # its twin was faster, and is there now
+        return JoinTokenView(JoinToken(self._addresses, self._fingerprint, secret).text(), expires_at)
 
     async def forget_join_tokens(self) -> None:
         """Forget tokens that expired long ago."""
