@@ -1,6 +1,6 @@
 # Every target works from a clean clone: each sets up what it needs first, and setup is instant when nothing changed.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-long check bench format lock reference openapi docs clean
+.PHONY: help setup demo test check bench format lock reference openapi docs clean
 
 BIN := .venv/bin
 CODE := src tests $(wildcard bench examples tools)
@@ -14,11 +14,8 @@ setup: ## make .venv and install what is missing
 demo: setup ## run the ESOL example on a local network of two nodes
 	@$(BIN)/python examples/solubility/demo.py
 
-test: setup ## run all tests but the long ones (ARGS="-k name" passes on)
+test: setup ## run all tests (ARGS="-k name" passes on)
 	$(BIN)/pytest $(ARGS)
-
-test-long: setup ## run the tests that take minutes
-	$(BIN)/pytest -m long --timeout 1800 $(ARGS)
 
 check: setup ## format, lint, types, import layers, docs
 	$(BIN)/ruff format --check $(CODE)
