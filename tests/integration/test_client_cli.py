@@ -165,11 +165,12 @@ def test_run_is_like_running_here(reached: Server, hypernode: Run, tmp_path: Pat
     code, out, err = hypernode("run", *options, *more, "--", "python", "fit.py", "--with", "own")
     assert (code, out) == (0, "hello\n")
     assert "warning\n" in err
-    assert "costs at most 0.006 HYPER" in err and "the cheapest node's price" in err
+    # Two retries were asked for, and each failing attempt is paid: three times the cheapest node's worst price.
+    assert "costs at most 0.018 HYPER" in err and "the cheapest node's price for the whole timeout, 3 times" in err
     assert "running" in err and "price paid: 0.001234 HYPER" in err
     assert (tmp_path / "results" / "deep" / "r.csv").read_bytes() == RESULT
     document = coordinator.submitted
-    assert document["cap"] == 6000 and document["timeout_s"] == 60 and document["name"] == "fit"
+    assert document["cap"] == 18_000 and document["timeout_s"] == 60 and document["name"] == "fit"
     assert document["resources"]["memory_bytes"] == 2**30 and document["resources"]["cpu_milli"] == 500
     assert document["environment"] == {"A": "b=c"} and document["labels"] == {"team": "x"}
     assert document["runtime"]["arguments"] == ["--with", "own"]
