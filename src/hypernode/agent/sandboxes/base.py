@@ -17,6 +17,8 @@ from hypernode.agent.collect import Collected, CollectLimits
 
 STDOUT = 1
 STDERR = 2
+REPORT_BYTES = 16 << 10
+"""Of a report, what is beyond is read and dropped."""
 
 
 class SandboxError(Exception):
@@ -74,6 +76,9 @@ class Task(msgspec.Struct, frozen=True, kw_only=True):
     limits: Limits
     outputs: bool
     """Whether the task gets a writable /out."""
+    report: bool = False
+    """Whether the program's descriptor 0 is the writing end of a pipe whose content becomes `Outcome.report`, instead
+    of /dev/null: for hosts of other programs (WebAssembly), which can keep it from what they host."""
 
 
 class Reason(enum.StrEnum):
@@ -113,6 +118,8 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     """/out had no free block or no free inode left at the end."""
     detail: str
     """One line for people, empty if there is nothing to say."""
+    report: bytes = b""
+    """What the program wrote on its report pipe, at most REPORT_BYTES; empty where the task has none."""
 
 
 class Failure(msgspec.Struct, frozen=True):

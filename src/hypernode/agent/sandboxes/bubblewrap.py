@@ -44,14 +44,18 @@ _KEY = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 class _Prepared:
     """The agent's hold on a prepared task: the reading ends of its output."""
 
-    def __init__(self, stdout: int, stderr: int) -> None:
+    def __init__(self, stdout: int, stderr: int, report: int | None) -> None:
         self.readers = {STDOUT: stdout, STDERR: stderr}
+        self.report = report
         self.ran = False
 
     def close(self) -> None:
         for descriptor in self.readers.values():
             os.close(descriptor)
         self.readers.clear()
+        if self.report is not None:
+            os.close(self.report)
+            self.report = None
 
 
 class BubblewrapSandbox:
@@ -92,10 +96,12 @@ class BubblewrapSandbox:
                 raise SandboxError("sandbox.prepare_failed", str(error)) from error
         stdout_reader, stdout_writer = os.pipe()
         stderr_reader, stderr_writer = os.pipe()
-        prepared = _Prepared(stdout_reader, stderr_reader)
+        report_reader, report_writer = os.pipe() if task.report else (None, None)
+        writers = [stdout_writer, stderr_writer, *([report_writer] if report_writer is not None else [])]
+        prepared = _Prepared(stdout_reader, stderr_reader, report_reader)
         self._prepared[task.key] = prepared
         try:
-            answer, _ = await client.ask("prepare", self._request(task), [stdout_writer, stderr_writer])
+            answer, _ = await client.ask("prepare", self._request(task), writers)
             if "error" in answer:
                 raise SandboxError("sandbox.prepare_failed", answer["error"])
         except BaseException:
@@ -105,8 +111,8 @@ class BubblewrapSandbox:
                 await client.ask("release", {"key": task.key})  # for a cancelled request, whose answer nobody read
             raise
         finally:
-            os.close(stdout_writer)
-            os.close(stderr_writer)
+            for writer in writers:
+                os.close(writer)
 
     async def run(self, task: Task, on_output: OnOutput, on_started: OnStarted | None = None) -> Outcome:
         """See `base.Sandbox.run`."""
@@ -120,6 +126,9 @@ class BubblewrapSandbox:
         asked = asyncio.create_task(client.ask("run", {"key": task.key}))
         draining = [asyncio.create_task(log.drain(stream, fd)) for stream, fd in prepared.readers.items()]
         prepared.readers.clear()  # `drain` owns and closes them
+        if prepared.report is not None:
+            draining.append(asyncio.create_task(log.drain_report(prepared.report)))
+            prepared.report = None
         try:
             await asyncio.sleep(0)  # the request goes out before anybody else's code runs
             if on_started is not None and inspect.isawaitable(waiting := on_started()):

@@ -22,8 +22,10 @@ NEAR_LIMIT = 0.9
 class Job:
     """Prepared on construction: bubblewrap has built the sandbox, or is about to, and waits for `go`."""
 
-    def __init__(self, host: Host, request: dict[str, Any], user: int, stdout: int, stderr: int) -> None:
-        """Takes over neither descriptor. Raises OSError, leaving nothing behind."""
+    def __init__(
+        self, host: Host, request: dict[str, Any], user: int, stdout: int, stderr: int, report: int = -1
+    ) -> None:
+        """Takes over no descriptor. Raises OSError, leaving nothing behind."""
         self.key: str = request["key"]
         self.user = user
         self.limits: dict[str, int] = request["limits"]
@@ -48,7 +50,7 @@ class Job:
         self.output = ""
         self._mounted: list[str] = []
         try:
-            self._prepare(request, stdout, stderr)
+            self._prepare(request, stdout, stderr, report)
         except BaseException:
             self.kill("infrastructure")
             if self._pid:
@@ -58,7 +60,7 @@ class Job:
 
     # -------------------------------------------------------------------------------------------- prepare
 
-    def _prepare(self, request: dict[str, Any], stdout: int, stderr: int) -> None:
+    def _prepare(self, request: dict[str, Any], stdout: int, stderr: int, report: int) -> None:
         if self.place:
             os.mkdir(self.place, 0o755)
             for index, source in enumerate(request["sources"]):
@@ -69,7 +71,7 @@ class Job:
             limits = self.limits
             name = self._host.prefix + self.key
             self.group = self._host.groups.make(name, limits["memory_bytes"], limits["processes"], limits["cpu_milli"])
-        self._spawn(request, stdout, stderr)
+        self._spawn(request, stdout, stderr, report)
 
     def _bind(self, source: str, target: str) -> None:
         """Show a source at a place every job's user can reach: its own path may lead through private folders."""
@@ -94,7 +96,7 @@ class Job:
             os.chown(self.output, self.user, self.user)
             self._bind(self.output, f"{self.place}/out")
 
-    def _spawn(self, request: dict[str, Any], stdout: int, stderr: int) -> None:
+    def _spawn(self, request: dict[str, Any], stdout: int, stderr: int, report: int) -> None:
         status_reader, status_writer = os.pipe()
         self.status_fd = status_reader
         block_reader, self._go_fd = os.pipe()
@@ -104,6 +106,7 @@ class Job:
         # Options travel in a file: on the command line they would show the job's environment to the whole host.
         arguments = _memory_file("options", b"".join(os.fsencode(o) + b"\0" for o in (*options, *pipes)))
         null = os.open("/dev/null", os.O_RDONLY | os.O_CLOEXEC)
+        standard = (report if report >= 0 else null, stdout, stderr)
         unlimited = self.group is None
         identity = child.Identity(
             user=self.user if self._host.root else None,
@@ -115,7 +118,7 @@ class Job:
         argv = ["bwrap", "--args", str(arguments), "--", *request["argv"]]
         keep = (status_writer, block_reader, seccomp, arguments)
         try:
-            self._pid = child.spawn(self._host.bubblewrap, argv, identity, (null, stdout, stderr), keep)
+            self._pid = child.spawn(self._host.bubblewrap, argv, identity, standard, keep)
             self.pidfd = os.pidfd_open(self._pid)
         finally:
             for descriptor in (null, *keep):

@@ -192,7 +192,7 @@ class Launcher:
             raise OSError(f"at most {USERS_PER_HOME} tasks at a time")
         if request["key"] in self._jobs:
             raise OSError("the key is in use")
-        job = Job(host, request, user, descriptors[0], descriptors[1])
+        job = Job(host, request, user, *descriptors)
         self._jobs[job.key] = job
         self._watch(job.pidfd, lambda: self._on_exit(job))
         self._watch(job.status_fd, lambda: self._on_status(job))

@@ -8,7 +8,7 @@ import os
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from hypernode.agent.sandboxes.base import STDERR, OnOutput, Outcome, Reason, Usage
+from hypernode.agent.sandboxes.base import REPORT_BYTES, STDERR, OnOutput, Outcome, Reason, Usage
 
 READ_BYTES = 64 << 10
 DETAIL_BYTES = 2000
@@ -25,18 +25,19 @@ class OutputLog:
         self.bytes = 0
         self.errors = b""
         """The last of standard error: where bubblewrap says what it could not do."""
+        self.report = b""
+        """The first of what the program reported."""
 
     async def drain(self, stream: int, descriptor: int) -> None:
         """Read one stream to its end, which comes when nobody holds its other end any more. Closes it."""
-        loop = asyncio.get_running_loop()
-        reader = asyncio.StreamReader(limit=READ_BYTES)
-        pipe = os.fdopen(descriptor, "rb", buffering=0)
-        transport, _ = await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), pipe)
-        try:
-            while data := await reader.read(READ_BYTES):
-                await self._take(stream, data)
-        finally:
-            transport.close()
+        await _read(descriptor, lambda data: self._take(stream, data))
+
+    async def drain_report(self, descriptor: int) -> None:
+        """The same for the report, of which the first REPORT_BYTES are kept."""
+        await _read(descriptor, self._take_report)
+
+    async def _take_report(self, data: bytes) -> None:
+        self.report += data[: REPORT_BYTES - len(self.report)]
 
     async def _take(self, stream: int, data: bytes) -> None:
         room = self._limit - self.bytes
@@ -49,6 +50,18 @@ class OutputLog:
             await self._on_limit()
         if kept and inspect.isawaitable(waiting := self._on_output(stream, kept)):
             await waiting
+
+
+async def _read(descriptor: int, take: Callable[[bytes], Awaitable[None]]) -> None:
+    loop = asyncio.get_running_loop()
+    reader = asyncio.StreamReader(limit=READ_BYTES)
+    pipe = os.fdopen(descriptor, "rb", buffering=0)
+    transport, _ = await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), pipe)
+    try:
+        while data := await reader.read(READ_BYTES):
+            await take(data)
+    finally:
+        transport.close()
 
 
 def outcome(answer: dict[str, Any], log: OutputLog) -> Outcome:
@@ -79,6 +92,7 @@ def outcome(answer: dict[str, Any], log: OutputLog) -> Outcome:
         ),
         disk_full=answer["disk_full"],
         detail=detail,
+        report=log.report,
     )
 
 
