@@ -26,6 +26,7 @@ from hypernode.agent.remote import Remote
 from hypernode.agent.sandboxes.base import Sandbox
 from hypernode.agent.sandboxes.bubblewrap import BubblewrapSandbox
 from hypernode.agent.status import AgentState, Status
+from hypernode.agent.wasm.host import WasmHost
 from hypernode.kernel.errors import Malformed
 from hypernode.kernel.keys import KeyPair
 from hypernode.nodes.model import Capabilities
@@ -86,6 +87,7 @@ class Agent:
         self.ended = asyncio.Event()
         """Set once `run` has ended, however it did."""
         self._outbox = Outbox()
+        self._wasm: WasmHost | None = None
 
     async def run(self) -> None:
         """Serve until stopped.
@@ -113,6 +115,7 @@ class Agent:
                 self._environments = EnvironmentCache(self.home.environments, python, cache_bytes)
             if self._sandbox is None:
                 self._sandbox = BubblewrapSandbox(self.home.sandbox, python)
+            self._wasm = WasmHost(self.home.wasm, python, self._sandbox, config.policy.cache_bytes)
             try:
                 with contextlib.closing(Journal(self.home.journal_file, journal_failed)) as journal:
                     self._journal = journal
@@ -155,7 +158,14 @@ class Agent:
         assert self._sandbox is not None
         proved = await self._sandbox.probe()
         machine = await asyncio.to_thread(hardware.detect, self.home.store)
-        offered = capabilities.offer(machine, config, proved, python)
+        runtimes = ["python"]
+        if proved.isolation and self._wasm is not None:  # a sandbox that proved nothing has nothing to prove it with
+            failure = await self._wasm.probe()
+            if failure is None:
+                runtimes.append("wasm")
+            else:
+                proved = msgspec.structs.replace(proved, failed=(*proved.failed, failure))
+        offered = capabilities.offer(machine, config, proved, python, runtimes)
         if self._slots is not None:
             offered = msgspec.structs.replace(offered, slots=self._slots)
         self._capabilities = offered
@@ -174,7 +184,9 @@ class Agent:
         tls = trust.client_context(self.home.certificate_file if config.pinned else None) if secure else None
         remote = Remote(config.addresses, key, tls=tls)
         cache = ArtifactCache(self.home.artifacts, config.policy.cache_bytes, remote)
-        tools = Tools(self.home, key, sandbox, self._capabilities.sandbox, environments, cache, self._journal)
+        tools = Tools(
+            self.home, key, sandbox, self._capabilities.sandbox, environments, cache, self._journal, self._wasm
+        )
         self._leases = Leases(self._capabilities)
         self._remote = remote
         connection = Connection(

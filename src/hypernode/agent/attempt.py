@@ -19,8 +19,10 @@ from hypernode.agent.journal import Finished, Journal
 from hypernode.agent.logs import LogFile
 from hypernode.agent.refusal import GiveBack
 from hypernode.agent.sandboxes.base import Outcome as SandboxOutcome
-from hypernode.agent.sandboxes.base import Reason, Sandbox
-from hypernode.jobs.model import JobDocument
+from hypernode.agent.sandboxes.base import Reason, Sandbox, Task
+from hypernode.agent.wasm.host import WasmHost
+from hypernode.agent.wasm.report import judge_run
+from hypernode.jobs.model import JobDocument, PythonRuntime, WasmRuntime
 from hypernode.kernel import limits
 from hypernode.kernel.keys import KeyPair
 from hypernode.ledger.receipt import NODE_CONTEXT, Outcome, ReceiptBody, encode_body
@@ -47,6 +49,7 @@ class Tools(msgspec.Struct, frozen=True):
     environments: Environments
     cache: ArtifactCache
     journal: Journal
+    wasm: WasmHost | None = None
 
 
 class Attempt:
@@ -99,8 +102,7 @@ class Attempt:
         sandbox = self._tools.sandbox
         async with AsyncExitStack() as stack:
             async with asyncio.timeout(limits.PREPARE_MS / 1000):
-                environment, inputs = await self._fetch(stack)
-                task = plan.task(self._message.lease, self._document, inputs, environment)
+                task = await self._task(stack)
                 stack.push_async_callback(sandbox.release, task.key)
                 await sandbox.prepare(task)
             ended = await sandbox.run(task, self._output, self._started)
@@ -111,12 +113,29 @@ class Attempt:
                 collected = await sandbox.outputs(
                     task.key, self._document.outputs, self.spool, plan.collect_limits(self._document)
                 )
-            return ended, plan.judge(self._document, ended, collected)
+            judge = judge_run if isinstance(self._document.runtime, WasmRuntime) else plan.judge
+            return ended, judge(self._document, ended, collected)
 
-    async def _fetch(self, stack: AsyncExitStack) -> tuple[Environment, dict[str, Path]]:
-        """Inputs and environment, held until the stack unwinds."""
+    async def _task(self, stack: AsyncExitStack) -> Task:
+        """What to run, with everything it needs held until the stack unwinds."""
+        lease, document = self._message.lease, self._document
+        match document.runtime:
+            case PythonRuntime() as python:
+                environment, inputs = await self._fetch(stack, python)
+                return plan.task(lease, document, inputs, environment)
+            case WasmRuntime() as runtime:
+                wasm = self._tools.wasm
+                if wasm is None or not wasm.proved:
+                    raise GiveBack("node.no_runtime", "this node does not run WebAssembly")
+                inputs = await stack.enter_async_context(self._tools.cache.hold(list(document.artifacts), lease))
+                sha256 = document.inputs[runtime.module].sha256
+                compiled = await stack.enter_async_context(wasm.compiled(sha256, inputs[sha256]))
+                return wasm.task(lease, document, runtime, inputs, compiled)
+
+    async def _fetch(self, stack: AsyncExitStack, runtime: PythonRuntime) -> tuple[Environment, dict[str, Path]]:
+        """Inputs and environment of a Python job."""
         document, lock = self._document, None
-        requirements = document.runtime.requirements
+        requirements = runtime.requirements
         if requirements is not None and requirements.size_bytes > limits.LOCK_BYTES:
             raise GiveBack("environment.bad_lock", f"a lock has at most {limits.LOCK_BYTES} bytes", job_fault=True)
         inputs = await stack.enter_async_context(self._tools.cache.hold(list(document.artifacts), self._message.lease))
@@ -147,13 +166,17 @@ class Attempt:
         data = encode_body(body)
         if len(data) > limits.RECEIPT_BYTES:
             # Nobody could read the receipt: very many outputs with very long names.
-            body = self._body(ended, plan.Verdict(Outcome.OUTPUT_LIMIT, verdict.exit_code, verdict.signal, ()))
+            cut = plan.Verdict(Outcome.OUTPUT_LIMIT, verdict.exit_code, verdict.signal, (), fuel=verdict.fuel)
+            body = self._body(ended, cut)
             data = encode_body(body)
         finished = Finished(self._message.lease, data, self._tools.key.sign(NODE_CONTEXT, data))
         await self._tools.journal.finish(finished)
         return finished, body
 
     def _body(self, ended: SandboxOutcome, verdict: plan.Verdict) -> ReceiptBody:
+        sandbox = self._tools.sandbox_name
+        if isinstance(self._document.runtime, WasmRuntime) and self._tools.wasm is not None:
+            sandbox = f"{sandbox} {self._tools.wasm.engine}"[:64]  # fuel is comparable under one engine
         return plan.receipt_body(
             self._message.lease,
             self._message.document,
@@ -164,7 +187,7 @@ class Attempt:
             ended_at_ms=_now_ms(),
             log_bytes=self._log.size_bytes,
             log_root=self._log.root,
-            sandbox=self._tools.sandbox_name,
+            sandbox=sandbox,
             isolation=self._isolation,
         )
 

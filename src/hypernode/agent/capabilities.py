@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from hypernode.agent.hardware import Hardware
 from hypernode.agent.home import Config
 from hypernode.agent.sandboxes.base import Capabilities as Proved
 from hypernode.kernel import limits
 from hypernode.nodes.model import Capabilities, Failure
 
-RUNTIMES = ("python",)
 
-
-def offer(hardware: Hardware, config: Config, proved: Proved, python: str) -> Capabilities:
-    """The capabilities to tell a coordinator. `python` is the version jobs get, as in "3.11".
+def offer(
+    hardware: Hardware, config: Config, proved: Proved, python: str, runtimes: Sequence[str] = ("python",)
+) -> Capabilities:
+    """The capabilities to tell a coordinator. `python` is the version jobs get, as in "3.11"; `runtimes` are those
+    that were seen to work.
 
     GPUs are not offered: no sandbox backend can hand one to a job and prove that its limits hold yet.
     """
@@ -27,7 +30,7 @@ def offer(hardware: Hardware, config: Config, proved: Proved, python: str) -> Ca
         cpu_model=hardware.cpu_model[:256],
         cpu_count=hardware.cpu_count,
         python=python,
-        runtimes=RUNTIMES,
+        runtimes=tuple(runtimes),
         sandbox=proved.backend[:64],
         isolation=proved.isolation,
         proved=tuple(name[:256] for name in proved.proved[:64]),

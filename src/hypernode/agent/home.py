@@ -6,7 +6,7 @@
     journal.sqlite    leases and finished results until a coordinator has acknowledged them
     agent.log         the agent's own log, rotated; a job's output never goes into it
     agent.pid, control.sock, lock      of the agent that runs now
-    store/            artifacts/ environments/ spool/ logs/ sandbox/
+    store/            artifacts/ environments/ spool/ logs/ sandbox/ wasm/
 
 Two nodes on one machine have two homes; one home has at most one agent, which the lock guarantees.
 """
@@ -93,7 +93,7 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
 class Home:
     """The paths of one home, and the few operations on its files. Creates nothing until asked to."""
 
-    STORES: ClassVar = ("artifacts", "environments", "spool", "logs", "sandbox")
+    STORES: ClassVar = ("artifacts", "environments", "spool", "logs", "sandbox", "wasm")
 
     def __init__(self, path: Path | None = None) -> None:
         self.path = (path or default_path()).expanduser().absolute()
@@ -106,7 +106,7 @@ class Home:
         self.control_file = self.path / "control.sock"
         self.lock_file = self.path / "lock"
         self.store = self.path / "store"
-        self.artifacts, self.environments, self.spool, self.logs, self.sandbox = (
+        self.artifacts, self.environments, self.spool, self.logs, self.sandbox, self.wasm = (
             self.store / name for name in self.STORES
         )
 

@@ -15,7 +15,7 @@ from hypernode.agent.logs import PAYLOAD_BYTES
 from hypernode.agent.refusal import GiveBack
 from hypernode.agent.sandboxes.base import Limits, Mount, Reason, Task
 from hypernode.agent.sandboxes.base import Outcome as SandboxOutcome
-from hypernode.jobs.model import JobDocument
+from hypernode.jobs.model import JobDocument, PythonRuntime
 from hypernode.jobs.outputs import Patterns
 from hypernode.kernel import limits
 from hypernode.kernel.canonical import content_id
@@ -45,16 +45,15 @@ def lease_key(lease: LeaseRef) -> str:
 
 
 def task(lease: LeaseRef, document: JobDocument, inputs: Mapping[str, Path], environment: Environment) -> Task:
-    """What to run. `inputs` are files of the node by SHA-256."""
+    """What to run for a Python job. `inputs` are files of the node by SHA-256."""
     runtime = document.runtime
+    assert isinstance(runtime, PythonRuntime)
     if runtime.script is not None:
         what: tuple[str, ...] = (f"/in/{runtime.script}",)
     elif runtime.module is not None:
         what = ("-m", runtime.module)
     else:
         what = ("-c", runtime.code or "")
-    needs = document.resources
-    disk_bytes = max(needs.disk_bytes, DISK_LEAST_BYTES)
     outputs = bool(document.outputs)
     return Task(
         key=lease_key(lease),
@@ -63,19 +62,31 @@ def task(lease: LeaseRef, document: JobDocument, inputs: Mapping[str, Path], env
         working_folder="/out" if outputs else "/tmp",
         mounts=(
             *environment.mounts,
-            *(Mount(inputs[artifact.sha256], f"/in/{name}") for name, artifact in document.inputs.items()),
+            *input_mounts(document, inputs),
         ),
-        limits=Limits(
-            cpu_milli=needs.cpu_milli,
-            memory_bytes=needs.memory_bytes,
-            processes=PROCESSES,
-            tmp_bytes=needs.memory_bytes // 2,  # it counts as memory: a full /tmp must not be the end of the task
-            disk_bytes=disk_bytes,
-            files=max(1024, min(1_000_000, disk_bytes // BYTES_PER_FILE)),
-            log_bytes=PAYLOAD_BYTES,
-            wall_ms=document.timeout_s * 1000,
-        ),
+        limits=task_limits(document),
         outputs=outputs,
+    )
+
+
+def input_mounts(document: JobDocument, inputs: Mapping[str, Path]) -> tuple[Mount, ...]:
+    """The inputs below /in."""
+    return tuple(Mount(inputs[artifact.sha256], f"/in/{name}") for name, artifact in document.inputs.items())
+
+
+def task_limits(document: JobDocument) -> Limits:
+    """What the document lets a task use, as the sandbox enforces it."""
+    needs = document.resources
+    disk_bytes = max(needs.disk_bytes, DISK_LEAST_BYTES)
+    return Limits(
+        cpu_milli=needs.cpu_milli,
+        memory_bytes=needs.memory_bytes,
+        processes=PROCESSES,
+        tmp_bytes=needs.memory_bytes // 2,  # it counts as memory: a full /tmp must not be the end of the task
+        disk_bytes=disk_bytes,
+        files=max(1024, min(1_000_000, disk_bytes // BYTES_PER_FILE)),
+        log_bytes=PAYLOAD_BYTES,
+        wall_ms=document.timeout_s * 1000,
     )
 
 
@@ -118,6 +129,7 @@ class Verdict(msgspec.Struct, frozen=True):
     signal: int | None
     outputs: tuple[OutputFile, ...]
     notes: tuple[str, ...] = ()
+    fuel: int | None = None
 
 
 def judge(document: JobDocument, ended: SandboxOutcome, collected: Collected | None) -> Verdict:
@@ -192,5 +204,6 @@ def receipt_body(
             log_root=log_root,
             sandbox=sandbox,
             isolation=isolation,
+            fuel=verdict.fuel,
         ),
     )

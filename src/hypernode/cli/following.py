@@ -21,6 +21,7 @@ EXIT_FAILED: Final = 1
 EXIT_EXPIRED: Final = 75
 EXIT_CODES: Final = {
     Outcome.TIMEOUT: 124,
+    Outcome.OUT_OF_FUEL: 124,
     Outcome.OUT_OF_MEMORY: 137,
     Outcome.CANCELLED: 130,
     Outcome.LOG_LIMIT: 1,

@@ -71,8 +71,26 @@ class PythonRuntime(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag
             raise ValueError("arguments and code must not contain NUL characters")
 
 
-Runtime = PythonRuntime
-"""The tagged union of runtimes, told apart by `type`. Containers and WebAssembly join it when they can be run."""
+class WasmRuntime(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="type", tag="wasm"):
+    """Run a WebAssembly module: a WASI preview 1 command, by the name of the input that holds it.
+
+    Nothing varies between two runs: clocks stand still, and there is no randomness without a `seed`. `fuel` bounds how
+    many instructions may be executed (one unit each, roughly); without it, only the timeout does.
+    `resources.memory_bytes` bounds the module's linear memory.
+    """
+
+    module: RelativePath
+    arguments: Annotated[tuple[Argument, ...], Meta(max_length=limits.ARGUMENTS)] = ()
+    fuel: Annotated[int, Meta(ge=1, le=limits.WASM_FUEL)] | None = None
+    seed: Annotated[int, Meta(ge=0, le=limits.WASM_SEED)] | None = None
+
+    def __post_init__(self) -> None:
+        if any("\x00" in text for text in self.arguments):
+            raise ValueError("arguments must not contain NUL characters")
+
+
+Runtime = PythonRuntime | WasmRuntime
+"""The tagged union of runtimes, told apart by `type`. Containers join it when they can be run."""
 
 
 class Gpu(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -143,8 +161,15 @@ class JobDocument(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
             for depth in range(1, len(parts)):
                 if "/".join(parts[:depth]) in names:
                     raise ValueError(f"input {path!r} lies below another input")
-        if self.runtime.script is not None and self.runtime.script not in self.inputs:
-            raise ValueError(f"runtime.script {self.runtime.script!r} is not among the inputs")
+        match self.runtime:
+            case PythonRuntime(script=script) if script is not None and script not in self.inputs:
+                raise ValueError(f"runtime.script {script!r} is not among the inputs")
+            case WasmRuntime(module=module) if module not in self.inputs:
+                raise ValueError(f"runtime.module {module!r} is not among the inputs")
+            case WasmRuntime(module=module) if self.inputs[module].size_bytes > limits.WASM_MODULE_BYTES:
+                raise ValueError(f"runtime.module {module!r} has more than {limits.WASM_MODULE_BYTES} bytes")
+            case _:
+                pass
         if any("\x00" in value for value in (*self.environment.values(), *self.labels.values())):
             raise ValueError("environment and label values must not contain NUL characters")
 
@@ -161,8 +186,8 @@ class JobDocument(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
     @property
     def artifacts(self) -> tuple[ArtifactRef, ...]:
         """Everything a node must fetch to run this job."""
-        lock = (self.runtime.requirements,) if self.runtime.requirements else ()
-        return (*lock, *self.inputs.values())
+        lock = self.runtime.requirements if isinstance(self.runtime, PythonRuntime) else None
+        return (*((lock,) if lock else ()), *self.inputs.values())
 
 
 def parse(value: Any) -> JobDocument:

@@ -39,6 +39,11 @@ DISK_BYTES: Final = 64 * TIB
 GPUS: Final = 64
 TIMEOUT_S: Final = 30 * 24 * 3600
 RETRIES: Final = 20
+WASM_MODULE_BYTES: Final = 64 * MIB
+WASM_FUEL: Final = 2**53 - 1
+"""Fuel of a WebAssembly task where its job names none: at a billion a second a hundred days, so that its timeout
+comes first."""
+WASM_SEED: Final = 2**53 - 1
 
 # artifacts and outputs
 ARTIFACT_BYTES: Final = 64 * GIB

@@ -30,6 +30,7 @@ class Outcome(enum.StrEnum):
     EXITED = "exited"  # by itself; see exit_code
     SIGNALLED = "signalled"  # killed by a signal that was not ours
     OUT_OF_MEMORY = "out_of_memory"
+    OUT_OF_FUEL = "out_of_fuel"  # a WebAssembly task used up the fuel that its job allows
     TIMEOUT = "timeout"
     LOG_LIMIT = "log_limit"
     OUTPUT_LIMIT = "output_limit"  # too many, too large or impossible outputs
@@ -58,8 +59,11 @@ class Work(msgspec.Struct, frozen=True, kw_only=True):
     outputs: Annotated[tuple[OutputFile, ...], Meta(max_length=limits.OUTPUT_FILES)]
 
 
-class Run(msgspec.Struct, frozen=True, kw_only=True):
-    """How this run went. Times are the node's clock and only advisory; what is paid goes by the coordinator's."""
+class Run(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """How this run went. Times are the node's clock and only advisory; what is paid goes by the coordinator's.
+
+    A field that does not apply is left out of the signed bytes.
+    """
 
     job_id: Annotated[str, Meta(max_length=36)]
     epoch: Annotated[int, Meta(ge=1, le=2**31 - 1)]
@@ -74,6 +78,9 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
     """SHA-256 of the attempt's log file as the node sent it."""
     sandbox: Annotated[str, Meta(max_length=64)]
     isolation: Annotated[int, Meta(ge=0, le=3)]
+    fuel: Count | None = None
+    """What a WebAssembly task used up: equal for equal work under the engine that `sandbox` names. Left out for other
+    runtimes, and where the task was killed."""
 
 
 class ReceiptBody(msgspec.Struct, frozen=True, kw_only=True):

@@ -17,7 +17,7 @@ import time
 from pathlib import Path
 from typing import Any, Final, NoReturn
 
-# The folder that `site` made: wasmtime, and this package without the rest of it. Isolated mode adds no folder by itself.
+# The folder that `site` made: wasmtime, and this package without the rest. Isolated mode adds no folder by itself.
 sys.path.insert(0, str(Path(__file__).resolve().parents[3]))
 
 import wasmtime
@@ -106,7 +106,7 @@ def run_module(compiled: str, settings: dict[str, Any], environment: list[str], 
     seed = settings["seed"]
     linker = wasmtime.Linker(host)
     RepeatableWasi(store, RandomStream(seed, settings["task"]) if seed is not None else None).link(linker)
-    store.set_wasi(_world(settings["outputs"], environment, arguments))
+    store.set_wasi(_world(settings, environment, arguments))
     trap = ""
     code = 0
     out_of_fuel = False
@@ -133,17 +133,18 @@ def run_module(compiled: str, settings: dict[str, Any], environment: list[str], 
     }
 
 
-def _world(outputs: bool, environment: list[str], arguments: list[str]) -> wasmtime.WasiConfig:
+def _world(settings: dict[str, Any], environment: list[str], arguments: list[str]) -> wasmtime.WasiConfig:
     """All that the program gets of the world: its words, its streams, and two folders. Standard input is empty."""
     wasi = wasmtime.WasiConfig()
     wasi.argv = arguments
     wasi.env = [pair.split("=", 1) for pair in environment]
     wasi.inherit_stdout()
     wasi.inherit_stderr()
-    if outputs:
+    if settings["outputs"]:
         wasi.preopen_dir("/out", ".")  # libraries take relative paths from here
-    wasi.preopen_dir("/in", "/in", fs_mutable=False)
-    if outputs:
+    if settings["inputs"]:
+        wasi.preopen_dir("/in", "/in", fs_mutable=False)
+    if settings["outputs"]:
         wasi.preopen_dir("/out", "/out")
     return wasi
 

@@ -31,8 +31,8 @@ PATH_BYTES: Final = 4096
 SHIM_FUEL: Final = 1 << 40
 STREAM_CONTEXT: Final = b"hypernode wasm random v1\0"
 
-# wasmtime's WASI functions work on the memory that their caller exports. This caller's memory is ours, so that what they
-# say can be read and mended before the program gets it.
+# wasmtime's WASI functions work on the memory that their caller exports. This caller's memory is ours, so that what
+# they say can be read and mended before the program gets it.
 _LIST_BYTES: Final = 1 << 20
 _RESULT: Final = _LIST_BYTES
 _SHIM: Final = f"""(module
