@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from hypernode.client import AsyncClient, Client, LocalJob, python_job, resolve_requirements
+    from hypernode.client import AsyncClient, Client, LocalJob, python_job, resolve_requirements, wasm_job
     from hypernode.jobs.model import JobDocument
     from hypernode.kernel.errors import HypernodeError
 
@@ -22,6 +22,7 @@ __all__ = [
     "LocalJob",
     "python_job",
     "resolve_requirements",
+    "wasm_job",
 ]
 
 

@@ -11,12 +11,18 @@ from typing import Any
 import pytest
 
 from hypernode.client import locks
-from hypernode.client.build import parse_command, parse_input, python_job
+from hypernode.client.build import command_job, parse_command, parse_input, python_job, wasm_job
 from hypernode.client.errors import CommandUnsupported, FileUnusable, RequirementsUnresolvable
-from hypernode.jobs.model import ArtifactRef
+from hypernode.jobs.model import ArtifactRef, JobDocument, PythonRuntime, WasmRuntime
 from hypernode.kernel.errors import InvalidInput
 
 REF = ArtifactRef("0" * 64, 5)
+EMPTY_MODULE = b"\0asm\x01\0\0\0"
+
+
+def python(document: JobDocument) -> PythonRuntime:
+    assert isinstance(document.runtime, PythonRuntime)
+    return document.runtime
 
 
 def test_a_script_goes_along(tmp_path: Path) -> None:
@@ -25,16 +31,16 @@ def test_a_script_goes_along(tmp_path: Path) -> None:
     script.write_text("print(1)")
     job = python_job(["python", str(script), "--fast", "-c"], cap="0.5 HYPER", timeout_s="10m", lock=b"lock")
     document = job.document
-    assert (document.runtime.script, document.runtime.arguments) == ("fit.py", ("--fast", "-c"))
+    assert (python(document).script, document.runtime.arguments) == ("fit.py", ("--fast", "-c"))
     assert (document.cap, document.timeout_s) == (500_000, 600)
     assert document.inputs["fit.py"].sha256 == hashlib.sha256(b"print(1)").hexdigest()
-    assert document.runtime.requirements == ArtifactRef(hashlib.sha256(b"lock").hexdigest(), 4)
+    assert python(document).requirements == ArtifactRef(hashlib.sha256(b"lock").hexdigest(), 4)
     assert [part.ref.size_bytes for part in job.uploads] == [8, 4]
     assert job.with_cap(7).document.cap == 7
 
 
 def test_code_and_modules() -> None:
-    assert python_job(["python", "-c", "print(1)", "a"]).document.runtime.code == "print(1)"
+    assert python(python_job(["python", "-c", "print(1)", "a"]).document).code == "print(1)"
     job = python_job(["python3", "-u", "-m", "timeit", "-n", "1"], environment={"A": "b"}).document
     assert (job.runtime.module, job.runtime.arguments) == ("timeit", ("-n", "1"))
     assert job.environment == {"PYTHONUNBUFFERED": "1", "A": "b"}
@@ -44,9 +50,9 @@ def test_code_and_modules() -> None:
     ("command", "says"),
     [
         ([], "no command"),
-        (["ls", "-l"], "only runtime"),
+        (["ls", "-l"], "cannot be run"),
         (["fit.py"], "did you mean: python fit.py"),
-        (["python3.11", "x.py"], "only runtime"),
+        (["python3.11", "x.py"], "cannot be run"),
         (["python"], "needs a script"),
         (["python", "-"], "no terminal"),
         (["python", "-c"], "needs code"),
@@ -69,7 +75,7 @@ def test_folders_become_the_files_below_them(tmp_path: Path) -> None:
 
 def test_a_script_may_be_among_the_inputs(tmp_path: Path) -> None:
     job = python_job(["python", "main.py"], inputs={"main.py": REF})
-    assert job.document.runtime.script == "main.py"
+    assert python(job.document).script == "main.py"
     other = tmp_path / "x.py"
     other.write_text("")
     with pytest.raises(FileUnusable, match="another name"):
@@ -153,3 +159,38 @@ def test_what_uv_says_is_passed_on(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_what_is_no_requirement(requirement: str) -> None:
     with pytest.raises(RequirementsUnresolvable):
         locks.resolve_requirements([requirement])
+
+
+def test_a_module_goes_along(tmp_path: Path) -> None:
+    module = tmp_path / "deep" / "fit.wasm"
+    module.parent.mkdir()
+    module.write_bytes(EMPTY_MODULE)
+    job = command_job([str(module), "--fast", "x"], fuel=10, seed=7, inputs={"data": b"1"}, outputs=["out"])
+    assert job.document.runtime == WasmRuntime(module="fit.wasm", arguments=("--fast", "x"), fuel=10, seed=7)
+    assert set(job.document.inputs) == {"data", "fit.wasm"}
+    assert sorted(part.ref.size_bytes for part in job.uploads) == [1, 8]
+    # Among the inputs already, or at the network already: by name.
+    assert set(wasm_job("m.wasm", inputs={"m.wasm": EMPTY_MODULE}).document.inputs) == {"m.wasm"}
+    assert wasm_job("m.wasm", inputs={"m.wasm": REF}).uploads == ()
+
+
+def test_what_is_no_module_is_refused_before_anything_is_sent(tmp_path: Path) -> None:
+    for content, says in (
+        (b"(module)", "not a WebAssembly module"),
+        (b"\x7fELF\x02\x01\x01\0" + bytes(64), "not a WebAssembly module"),  # machine code, as wasmtime keeps it
+        (b"", "not a WebAssembly module"),
+        (b"\0asm\x0d\0\x01\0", "component"),
+    ):
+        (tmp_path / "bad.wasm").write_bytes(content)
+        with pytest.raises(FileUnusable, match=says):
+            wasm_job(str(tmp_path / "bad.wasm"))
+    with pytest.raises(FileUnusable, match="no module"):
+        wasm_job(str(tmp_path / "absent.wasm"))
+    (tmp_path / "m.wasm").write_bytes(EMPTY_MODULE)
+    with pytest.raises(CommandUnsupported, match="packages"):
+        command_job([str(tmp_path / "m.wasm")], lock=b"six")
+    with pytest.raises(CommandUnsupported, match="WebAssembly"):
+        command_job(["python", "-c", "1"], seed=1)
+    with pytest.raises(InvalidInput) as caught:
+        wasm_job(str(tmp_path / "m.wasm"), fuel=0, seed=-1)
+    assert {error.path for error in caught.value.errors} == {"$.runtime.fuel", "$.runtime.seed"}

@@ -22,7 +22,10 @@ def register(app: typer.Typer) -> None:
 
 
 def run(
-    command: Annotated[list[str], typer.Argument(metavar="-- python …", help="What to run: python and its arguments.")],
+    command: Annotated[
+        list[str],
+        typer.Argument(metavar="-- python …", help="What to run: python or a .wasm module, and its arguments."),
+    ],
     requirements: Annotated[
         Words, typer.Option("--with", metavar="REQ", help="A package the job needs, as in 'numpy>=2'. Repeatable.")
     ] = None,
@@ -58,16 +61,22 @@ def run(
     array: Annotated[
         int | None, typer.Option(min=1, help="Run it this often; HYPERNODE_ARRAY_INDEX counts from 0.")
     ] = None,
+    fuel: Annotated[
+        int | None, typer.Option(min=1, help="Of a module: the most instructions, roughly. [default: no bound]")
+    ] = None,
+    seed: Annotated[
+        int | None, typer.Option(min=0, help="Of a module: what its random bytes are made from. [default: it has none]")
+    ] = None,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Only the job's own output.")] = False,
 ) -> None:
     """Run a command on the network: shows the price, streams its output, fetches its files, exits with its code.
 
     Ctrl-C cancels the job. Exit codes besides the job's own: 2 refused or not sent, 75 given up after failures of
-    nodes, 124 timeout, 130 cancelled, 137 out of memory, 128+N killed by signal N.
+    nodes, 124 timeout or out of fuel, 130 cancelled, 137 out of memory, 128+N killed by signal N.
     """
     from hypernode.cli.common import busy
     from hypernode.cli.following import run_until_done
-    from hypernode.client.build import parse_input, python_job
+    from hypernode.client.build import command_job, parse_input
     from hypernode.client.locks import resolve_requirements
 
     lock = None
@@ -75,8 +84,10 @@ def run(
         with busy("resolving requirements"):
             lock = resolve_requirements(requirements)
     resources = {"cpu_milli": cpu, "memory_bytes": memory, "disk_bytes": disk, "gpu": {"count": gpu} if gpu else None}
-    job = python_job(
+    job = command_job(
         command,
+        fuel=fuel,
+        seed=seed,
         cap=cap if cap is not None else 0,
         inputs=dict(parse_input(text) for text in inputs or ()),
         lock=lock,
@@ -178,7 +189,8 @@ def pairs(option: str, texts: Words) -> dict[str, str]:
 
 def default_name(command: list[str]) -> str | None:
     """A name from the script or module, or None for the document's own default."""
-    words: list[Any] = [word for word in command[1:] if word != "-u"]
+    wasm = bool(command) and command[0].endswith(".wasm")
+    words: list[Any] = [word for word in (command if wasm else command[1:]) if word != "-u"]
     if not words or words[0] == "-c":
         return None
     word = words[1] if words[0] == "-m" and len(words) > 1 else words[0]

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from hypernode.client.aio import AsyncClient
-    from hypernode.client.build import LocalJob, python_job
+    from hypernode.client.build import LocalJob, python_job, wasm_job
     from hypernode.client.calls import Network, Whoami
     from hypernode.client.config import Context, load_context, save_context
     from hypernode.client.locks import resolve_requirements
@@ -31,6 +31,7 @@ _FROM: Final = {
     "python_job": "build",
     "resolve_requirements": "locks",
     "save_context": "config",
+    "wasm_job": "build",
 }
 
 __all__ = [
@@ -46,6 +47,7 @@ __all__ = [
     "python_job",
     "resolve_requirements",
     "save_context",
+    "wasm_job",
 ]
 
 

@@ -22,6 +22,8 @@ InputSource: TypeAlias = Uploadable | ArtifactRef
 """A local file or folder (by path), bytes, or an artifact that the network has already."""
 
 _REFERENCE: Final = re.compile(r"^sha256:([0-9a-f]{64}):([0-9]{1,15})$")
+WASM_MODULE: Final = b"\0asm\x01\0\0\0"
+"""How a core module begins."""
 _PYTHONS: Final = ("python", "python3")
 
 
@@ -48,6 +50,43 @@ class LocalJob(msgspec.Struct, frozen=True):
         return LocalJob(msgspec.structs.replace(self.document, cap=cap), self.uploads)
 
 
+def command_job(command: Sequence[str], *, fuel: int | None = None, seed: int | None = None, **rest: Any) -> LocalJob:
+    """A job from a command line: `wasm_job` where its program is a `.wasm` file, else `python_job`; `rest` as they take
+    it. Raises what they raise, and CommandUnsupported for an option of the other one."""
+    if command and command[0].endswith(".wasm"):
+        if rest.pop("lock", None) is not None:
+            raise CommandUnsupported("packages are for Python; a WebAssembly module brings everything with it")
+        return wasm_job(command[0], command[1:], fuel=fuel, seed=seed, **rest)
+    if fuel is not None or seed is not None:
+        raise CommandUnsupported("fuel and seed are for WebAssembly modules; Python has neither")
+    return python_job(command, **rest)
+
+
+def wasm_job(
+    module: str,
+    arguments: Sequence[str] = (),
+    *,
+    fuel: int | None = None,
+    seed: int | None = None,
+    cap: int | str = 0,
+    inputs: Mapping[str, InputSource] | None = None,
+    outputs: Sequence[str] = (),
+    environment: Mapping[str, str] | None = None,
+    **fields: Any,
+) -> LocalJob:
+    """A job that runs a WebAssembly module: a WASI preview 1 command, by path, or by name if it is among the inputs.
+
+    `fuel` bounds the instructions it may execute; `seed` (0 … 2^53-1) gives it random bytes, the same for the same seed
+    and task. The rest is as for `python_job`. Raises FileUnusable (also for a local file that is no such module), or
+    InvalidInput with every wrong field.
+    """
+    sources = _sources(inputs)
+    name = _place(module, sources, "module")
+    _check_module(name, sources[name])
+    runtime = {"type": "wasm", "module": name, "arguments": list(arguments), "fuel": fuel, "seed": seed}
+    return _assemble(runtime, sources, cap=cap, outputs=outputs, environment=environment or {}, fields=fields)
+
+
 def python_job(
     command: Sequence[str],
     *,
@@ -68,11 +107,24 @@ def python_job(
     Raises CommandUnsupported, FileUnusable, or InvalidInput with every wrong field.
     """
     runtime, script, variables = parse_command(command)
-    sources: dict[str, InputSource] = {}
-    for name, what in (inputs or {}).items():
-        sources |= _expand(name, what)
+    sources = _sources(inputs)
     if script is not None:
-        runtime["script"] = _place_script(script, sources)
+        runtime["script"] = _place(script, sources, "script")
+    variables |= environment or {}
+    return _assemble(runtime, sources, lock=lock, cap=cap, outputs=outputs, environment=variables, fields=fields)
+
+
+def _assemble(
+    runtime: dict[str, Any],
+    sources: Mapping[str, InputSource],
+    *,
+    lock: bytes | ArtifactRef | None = None,
+    cap: int | str,
+    outputs: Sequence[str],
+    environment: Mapping[str, str],
+    fields: Mapping[str, Any],
+) -> LocalJob:
+    """The document, checked, with its inputs hashed."""
     if len(sources) > limits.INPUTS:
         raise FileUnusable(f"{len(sources)} inputs where a job can have {limits.INPUTS}; pack them into an archive")
     uploads: dict[ArtifactRef, LocalInput] = {}
@@ -86,7 +138,7 @@ def python_job(
             "cap": cap,
             "inputs": msgspec.to_builtins(references),
             "outputs": list(outputs),
-            "environment": {**variables, **(environment or {})},
+            "environment": dict(environment),
             **{name: value for name, value in fields.items() if value is not None},
         }
     )
@@ -96,14 +148,14 @@ def python_job(
 
 def parse_command(command: Sequence[str]) -> tuple[dict[str, Any], str | None, dict[str, str]]:
     """What a command line means: the runtime's fields, the script to send along, and variables that stand for
-    options. Raises CommandUnsupported for anything but Python, which is the only runtime there is."""
+    options. Raises CommandUnsupported for anything but Python."""
     if not command:
         raise CommandUnsupported("no command is given; write it after --, as in: hypernode run -- python script.py")
     program, *rest = command
     if program not in _PYTHONS:
         tail = " ".join(shlex.quote(word) for word in command)
         hint = f"; did you mean: python {tail}" if program.endswith(".py") else ""
-        raise CommandUnsupported(f"{program!r} cannot be run: the only runtime so far is 'python'{hint}")
+        raise CommandUnsupported(f"{program!r} cannot be run: python and .wasm modules can{hint}")
     variables: dict[str, str] = {}
     while rest and rest[0] == "-u":
         variables["PYTHONUNBUFFERED"] = "1"
@@ -136,6 +188,13 @@ def parse_input(text: str) -> tuple[str, InputSource]:
     return name, Path(value)
 
 
+def _sources(inputs: Mapping[str, InputSource] | None) -> dict[str, InputSource]:
+    sources: dict[str, InputSource] = {}
+    for name, what in (inputs or {}).items():
+        sources |= _expand(name, what)
+    return sources
+
+
 def _expand(name: str, what: InputSource) -> dict[str, InputSource]:
     """An input as the files it stands for; a folder is all files below it, links to folders not followed."""
     if not isinstance(what, str | os.PathLike):
@@ -162,18 +221,29 @@ def _expand(name: str, what: InputSource) -> dict[str, InputSource]:
     return found
 
 
-def _place_script(script: str, sources: dict[str, InputSource]) -> str:
-    """Add the script to the inputs, unless it is one, and give its name there."""
-    if script in sources:
-        return script
-    path = Path(script)
+def _place(program: str, sources: dict[str, InputSource], kind: str) -> str:
+    """Add the script or module to the inputs, unless it is one, and give its name there."""
+    if program in sources:
+        return program
+    path = Path(program)
     if not path.is_file():
-        raise FileUnusable(f"there is no script {script!r}, here or among the inputs")
+        raise FileUnusable(f"there is no {kind} {program!r}, here or among the inputs")
     taken = sources.get(path.name)
     if taken is not None and not (isinstance(taken, Path) and taken.samefile(path)):
-        raise FileUnusable(f"an input is called {path.name!r} like the script; give it another name")
+        raise FileUnusable(f"an input is called {path.name!r} like the {kind}; give it another name")
     sources[path.name] = path
     return path.name
+
+
+def _check_module(name: str, what: InputSource) -> None:
+    """Refuse at once what no node will run. What the network has already is the nodes' to judge."""
+    if isinstance(what, ArtifactRef):
+        return
+    head = Source(what).read(0, 8)
+    if head[:4] == b"\0asm" and head != WASM_MODULE:
+        raise FileUnusable(f"{name!r} is a WebAssembly component; a core module with WASI preview 1 is needed")
+    if head != WASM_MODULE:
+        raise FileUnusable(f"{name!r} is not a WebAssembly module; compile one with a wasm32-wasip1 target")
 
 
 def _refer(what: InputSource, uploads: dict[ArtifactRef, LocalInput]) -> ArtifactRef:
