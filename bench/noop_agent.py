@@ -102,7 +102,9 @@ class NoopEnvironments:
 
 
 async def _main(home: Home, slots: int, stamps: Path | None, ready_fd: int) -> None:
-    agent = Agent(home, sandbox=NoopSandbox(stamps), environments=NoopEnvironments(), slots=slots, drain_s=5)
+    agent = Agent(
+        home, sandbox=NoopSandbox(stamps), environments=NoopEnvironments(), slots=slots, drain_s=5, wasm=False
+    )
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, agent.stop)
     running = asyncio.ensure_future(agent.run())

@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from hypernode.agent import interpreter as interpreters
@@ -18,11 +19,12 @@ from hypernode.agent.agent import Agent
 from hypernode.agent.environments import EnvironmentCache
 from hypernode.agent.sandboxes.base import Capabilities
 from hypernode.agent.sandboxes.bubblewrap import BubblewrapSandbox
-from hypernode.jobs.model import encode
+from hypernode.jobs.model import JobDocument, encode
 from hypernode.kernel import limits
-from hypernode.ledger.receipt import Outcome
+from hypernode.ledger.receipt import Outcome, encode_body, work_id
 from hypernode.protocol.messages import Cancel, Closing, Drop, Lease, LeaseRef, LogAck, Refuse, Report, Running
 from integration.agent_fake import Fake, job, make_home, serving
+from integration.wasm_modules import compile_text, module
 
 pytestmark = pytest.mark.skipif(
     sys.platform != "linux" or os.geteuid() != 0, reason="the sandbox's full strength needs Linux and root"
@@ -41,6 +43,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An interpreter's copy and environments that all these tests share."""
     folder = tmp_path_factory.mktemp("agent-store")
     interpreters.prepare(folder)
+    (folder / "wasm").mkdir()
     return folder
 
 
@@ -52,14 +55,16 @@ class Network:
         self.store = store
         self.home = make_home(path, fake)
         (self.home.store / "python").symlink_to(store / "python")
+        self.home.wasm.rmdir()
+        self.home.wasm.symlink_to(store / "wasm")
         self.agent = Agent(self.home)
 
     @asynccontextmanager
-    async def agent_running(self, *, drain_s: float = 60.0) -> AsyncIterator[Agent]:
+    async def agent_running(self, *, drain_s: float = 60.0, wasm: bool = False) -> AsyncIterator[Agent]:
         python = interpreters.prepare(self.store)
         environments = EnvironmentCache(self.store / "environments", python)
         sandbox = Proved(self.home.sandbox, python)
-        self.agent = agent = Agent(self.home, sandbox=sandbox, environments=environments, drain_s=drain_s)
+        self.agent = agent = Agent(self.home, sandbox=sandbox, environments=environments, drain_s=drain_s, wasm=wasm)
         running = asyncio.create_task(agent.run())
         welcomed = asyncio.create_task(self.fake.welcomed.wait())
         await asyncio.wait({running, welcomed}, return_when=asyncio.FIRST_COMPLETED)
@@ -420,3 +425,50 @@ def test_lease_keys_are_file_names() -> None:
         plan.lease_key(LeaseRef(bytes(16), 99_999, 2**31 - 1))
         == f"{'00000000-0000-0000-0000-' + '0' * 12}-99999-2147483647"
     )
+
+
+async def test_a_webassembly_module(network: Network) -> None:
+    """Offered once it was proved, run like any other job, its fuel in the receipt; one that is none comes back."""
+    fake = network.fake
+
+    def wasm(data: bytes, **runtime: object) -> JobDocument:
+        ref = fake.add(data)
+        inputs = {"m.wasm": {"sha256": ref.sha256, "size_bytes": ref.size_bytes}}
+        return job(runtime={"type": "wasm", "module": "m.wasm", **runtime}, inputs=inputs)
+
+    async with network.agent_running(wasm=True) as agent:
+        offered = fake.hellos[0].capabilities
+        assert offered.runtimes == ("python", "wasm")
+        assert offered.failed == ()
+        says = wasm(module("(call $put $0) (call $exit (i32.const 3))", "hello"))
+        bodies = []
+        for epoch in (1, 2):
+            lease = fake.lease(says, epoch=epoch)
+            bodies.append(await fake.result())
+            assert fake.text(lease) == "hello"
+        body = bodies[0]
+        assert (body.work.outcome, body.work.exit_code) == (Outcome.EXITED, 3)
+        assert body.run.sandbox.startswith("bubblewrap wasmtime/")
+        assert body.run.fuel
+        assert bodies[1].run.fuel == body.run.fuel
+        assert work_id(bodies[1].work) == work_id(body.work)
+        fake.lease(wasm(module("(loop $again (br $again))"), fuel=5000))
+        body = await fake.result()
+        assert (body.work.outcome, body.work.exit_code, body.run.fuel) == (Outcome.OUT_OF_FUEL, None, 5000)
+        fake.lease(wasm(compile_text("(module)")))
+        refuse = await fake.next(Refuse)
+        assert (refuse.code, refuse.job_fault) == ("wasm.bad_module", True)
+        await settled(agent)
+    assert b'"fuel"' not in encode_body(msgspec.structs.replace(body, run=msgspec.structs.replace(body.run, fuel=None)))
+
+
+async def test_a_node_without_webassembly_gives_a_module_back(network: Network) -> None:
+    fake = network.fake
+    ref = fake.add(module("(call $exit (i32.const 0))"))
+    inputs = {"m.wasm": {"sha256": ref.sha256, "size_bytes": ref.size_bytes}}
+    async with network.agent_running(wasm=False) as agent:
+        assert fake.hellos[0].capabilities.runtimes == ("python",)
+        fake.lease(job(runtime={"type": "wasm", "module": "m.wasm"}, inputs=inputs))
+        refuse = await fake.next(Refuse)
+        assert (refuse.code, refuse.job_fault) == ("node.no_runtime", False)
+        await settled(agent)

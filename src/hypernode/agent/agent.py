@@ -69,8 +69,9 @@ class Agent:
         environments: Environments | None = None,
         slots: int | None = None,
         drain_s: float = DRAIN_S,
+        wasm: bool = True,
     ) -> None:
-        """`slots` overrides the owner's policy."""
+        """`slots` overrides the owner's policy; without `wasm` WebAssembly is neither tried nor offered."""
         self.home = home
         self._sandbox = sandbox
         self._environments = environments
@@ -87,6 +88,7 @@ class Agent:
         self.ended = asyncio.Event()
         """Set once `run` has ended, however it did."""
         self._outbox = Outbox()
+        self._with_wasm = wasm
         self._wasm: WasmHost | None = None
 
     async def run(self) -> None:
@@ -115,7 +117,8 @@ class Agent:
                 self._environments = EnvironmentCache(self.home.environments, python, cache_bytes)
             if self._sandbox is None:
                 self._sandbox = BubblewrapSandbox(self.home.sandbox, python)
-            self._wasm = WasmHost(self.home.wasm, python, self._sandbox, config.policy.cache_bytes)
+            if self._with_wasm:
+                self._wasm = WasmHost(self.home.wasm, python, self._sandbox, config.policy.cache_bytes)
             try:
                 with contextlib.closing(Journal(self.home.journal_file, journal_failed)) as journal:
                     self._journal = journal
@@ -156,7 +159,8 @@ class Agent:
 
     async def _probe(self, config: Config, python: str) -> None:
         assert self._sandbox is not None
-        proved = await self._sandbox.probe()
+        making = self._wasm.make() if self._wasm is not None else asyncio.sleep(0)
+        proved, _ = await asyncio.gather(self._sandbox.probe(), making)
         machine = await asyncio.to_thread(hardware.detect, self.home.store)
         runtimes = ["python"]
         if proved.isolation and self._wasm is not None:  # a sandbox that proved nothing has nothing to prove it with

@@ -65,18 +65,26 @@ class WasmHost:
         """Name and version of the engine, as in `wasmtime/50.0.1`; empty before `probe`."""
         return self._site.engine if self._site is not None else ""
 
+    async def make(self) -> Failure | None:
+        """Make what sandboxes need, once; why that is impossible, or None. Takes a second, and no sandbox."""
+        if self._site is not None:
+            return None
+        try:
+            made = await asyncio.to_thread(site.make, self._folder, self._interpreter)
+            cache = self._folder / "compiled"
+            self._modules = CompiledModules(cache, self._cache_bytes, made.tag, self._compile)
+        except (WasmUnavailable, OSError) as error:
+            return Failure("wasm", str(error))
+        self._site = made
+        return None
+
     async def probe(self) -> Failure | None:
         """Run a module that tests its limits; what failed, or None if WebAssembly can be offered."""
         self.proved = False
+        if (failure := await self.make()) is not None:
+            return failure
         try:
-            if self._site is None:
-                made = await asyncio.to_thread(site.make, self._folder, self._interpreter)
-                cache = self._folder / "compiled"
-                self._modules = CompiledModules(cache, self._cache_bytes, made.tag, self._compile)
-                self._site = made
             await selftest.prove(self, self._sandbox, self._folder)
-        except WasmUnavailable as error:
-            return Failure("wasm", str(error))
         except (GiveBack, SandboxError, OSError) as error:
             return Failure("wasm", f"report this as a bug: {error}")
         self.proved = True
