@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import importlib.util
 import os
 import struct
 import sys
@@ -20,7 +21,7 @@ from hypernode.agent import plan
 from hypernode.agent.interpreter import Interpreter
 from hypernode.agent.refusal import GiveBack
 from hypernode.agent.sandboxes.bubblewrap import BubblewrapSandbox
-from hypernode.agent.wasm import selftest, site
+from hypernode.agent.wasm import selftest
 from hypernode.agent.wasm.host import WasmHost
 from hypernode.agent.wasm.report import judge_run, ran
 from hypernode.jobs.model import WasmRuntime, parse
@@ -70,7 +71,8 @@ class Node:
 
     async def run(self, data: bytes, *arguments: str, task: int = 0, files: Any = None, **fields: Any) -> Ended:
         inputs = {"m.wasm": data, **(files or {})}
-        paths, references = {}, {}
+        paths: dict[str, Path] = {}
+        references: dict[str, Any] = {}
         for name, content in inputs.items():
             sha256 = hashlib.sha256(content).hexdigest()
             paths[sha256] = self.folder / sha256
@@ -313,7 +315,7 @@ async def test_files_have_no_times_and_folders_an_order(node: Node) -> None:
     assert struct.unpack("<III", listing[:12]) == (0, 60, 0)  # cut in the middle of an entry, and gone on with
     names, at = [], 12
     while at < len(listing) - 4:
-        following, inode, length, kind = struct.unpack("<QQIB3x", listing[at : at + 24])
+        following, inode, length, _ = struct.unpack("<QQIB3x", listing[at : at + 24])
         names.append(listing[at + 24 : at + 24 + length])
         assert (following, inode > 0) == (len(names) + 2, True)
         at += 24 + length
@@ -380,12 +382,11 @@ async def test_nobody_forges_the_report(node: Node) -> None:
     """The runner's pipe is descriptor 0 of its process when it starts. Whatever descriptor the program tries, its own
     standard input or one beyond its folders, what the node reads is what the runner says."""
     said = '{"exit_code":0,"fuel":1,"out_of_fuel":false,"trap":"","own_us":1}'
-    body = "(i32.store (i32.const 0) (i32.const 4096)) (i32.store (i32.const 4) (i32.const %d))" % len(said)
-    for descriptor in (0, *range(3, 24)):
-        body += (
-            f"(call $say (call $fd_write (i32.const {descriptor}) (i32.const 0) (i32.const 1) (i32.const 8)))"
-            "(i32.store (i32.const 0) (i32.const 4096)) (i32.store (i32.const 4) (i32.const %d))" % len(said)
-        )
+    text = f"(i32.store (i32.const 0) (i32.const 4096)) (i32.store (i32.const 4) (i32.const {len(said)}))"
+    body = "".join(
+        f"{text}(call $say (call $fd_write (i32.const {descriptor}) (i32.const 0) (i32.const 1) (i32.const 8)))"
+        for descriptor in (0, *range(3, 24))
+    )
     ended = await node.run(module(body + "(call $exit (i32.const 9))", said))
     assert all(ended.numbers)
     assert ended.verdict.exit_code == 9
@@ -487,7 +488,7 @@ async def test_the_self_test_proves_it_or_says_what_failed(node: Node, monkeypat
 async def test_without_wasmtime_it_is_not_offered(
     tmp_path: Path, interpreter: Interpreter, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(site.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     host = WasmHost(tmp_path, interpreter, BubblewrapSandbox(tmp_path / "sandbox", interpreter), 1)
     failure = await host.probe()
     assert failure is not None
