@@ -3,8 +3,9 @@
 import string
 
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
-from hypernode.jobs.model import Array, ArtifactRef, Gpu, JobDocument, PythonRuntime, Resources, Retries
+from hypernode.jobs.model import Array, ArtifactRef, Gpu, JobDocument, PythonRuntime, Resources, Retries, WasmRuntime
 from hypernode.kernel import limits
 from hypernode.ledger.receipt import Decision, Outcome, OutputFile, ReceiptBody, Run, Split, Work
 from hypernode.nodes.model import Ask, Capabilities, Failure, GpuInfo
@@ -37,7 +38,7 @@ def _free(inputs: dict[str, ArtifactRef]) -> bool:
     return not any(a != b and b.startswith(a + "/") for a in inputs for b in inputs)
 
 
-documents = st.builds(
+_python_documents = st.builds(
     JobDocument,
     version=st.just(1),
     runtime=runtimes,
@@ -53,6 +54,22 @@ documents = st.builds(
     array=st.none() | st.builds(Array, st.integers(1, limits.ARRAY_TASKS), variables),
     labels=st.dictionaries(names, words, max_size=3),
 )
+_wasm_documents = st.builds(
+    lambda document, name, module, runtime: replace(
+        document, inputs={name: module}, runtime=replace(runtime, module=name)
+    ),
+    _python_documents,
+    paths,
+    st.builds(ArtifactRef, hashes, st.integers(0, limits.WASM_MODULE_BYTES)),
+    st.builds(
+        WasmRuntime,
+        module=paths,
+        arguments=st.lists(words, max_size=4).map(tuple),
+        fuel=st.none() | st.integers(1, limits.WASM_FUEL),
+        seed=st.none() | st.integers(0, limits.WASM_SEED),
+    ),
+)
+documents = _python_documents | _wasm_documents
 
 amounts = st.integers(0, limits.MICRO_HYPER)
 asks = st.builds(Ask, amounts, amounts)
@@ -97,6 +114,7 @@ bodies = st.builds(
         log_root=hashes,
         sandbox=words,
         isolation=st.integers(0, 3),
+        fuel=st.none() | counts,
     ),
 )
 splits = st.builds(Split, price=counts, operator=counts, treasury=counts, incentive=counts, stakers=counts)
