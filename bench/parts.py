@@ -15,7 +15,7 @@ from typing import Any, Final
 
 import msgspec
 
-from bench import sandbox_start
+from bench import sandbox_start, wasm_start
 from bench.load import WARM_UP_JOBS, Plan, Pushed, Waited, document
 from bench.network import ASK, SLOTS, BenchNetwork, scratch
 from bench.results import FOLDER, Report, aim, figure, percentile
@@ -29,6 +29,7 @@ Say = Callable[[str], None]
 CPU_AIM_MS: Final = 1.0
 START_AIM_MS: Final = 15.0
 SANDBOX_AIM_MS: Final = 60.0
+WASM_AIM_MS: Final = 2.0
 NODE_AIM_MIB: Final = 80 * 10**6 / (1 << 20)
 """80 MB in the MiB that memory is given in."""
 
@@ -254,6 +255,35 @@ def sandbox(quick: bool, say: Say) -> Report:
     )
 
 
+def wasm(quick: bool, say: Say) -> Report:
+    """How long a WebAssembly module that was compiled before takes to start."""
+    repetitions, runs = (2, 10) if quick else (3, 30)
+    found: list[sandbox_start.Samples] = []
+    for number in range(repetitions):
+        say(f"{runs} starts of each kind, {number + 1} of {repetitions}")
+        found.append(asyncio.run(wasm_start.measure(runs)))
+    figures = []
+    for name in found[0]:
+        together = [seconds * 1000 for samples in found for seconds in samples[name]]
+        figures.append(figure(f"{name} min", "ms", min(together), [min(s[name]) * 1000 for s in found]))
+        spread = [statistics.median(samples[name]) * 1000 for samples in found]
+        figures.append(figure(f"{name} p50", "ms", statistics.median(together), spread))
+    own = next(one for one in figures if one.name == "wasm: own p50")
+    return Report(
+        title="WebAssembly start",
+        method="A module that does nothing, compiled before, in the bubblewrap sandbox, in turns with plain fork and "
+        "exec and with a Python that does nothing in the same sandbox. Own: what the runner in the sandbox spends on "
+        "one module, from its compiled file to its first instruction (engine, loading, linking, instantiating); "
+        "without the start of the sandbox and of Python, and without importing wasmtime, which prepare + run has. "
+        "Found and checked: looking the compiled file up and hashing it, on the agent's side, before anything is "
+        "billed. Spread: medians (for min: minima) of the repetitions.",
+        parameters={"runs": runs, "repetitions": repetitions},
+        figures=figures,
+        aims=[aim("our own time for a cached module, p50", own, WASM_AIM_MS)],
+        checks={},
+    )
+
+
 def arrays(quick: bool, say: Say) -> Report:
     """How long a large array takes to be accepted, and what its tasks cost."""
     size, repetitions, tasks = 100_000, 3 if quick else 10, 2_000 if quick else 5_000
@@ -306,6 +336,7 @@ PARTS: Final[dict[str, Callable[[bool, Say], Report]]] = {
     "latency": latency,
     "memory": memory_use,
     "sandbox": sandbox,
+    "wasm": wasm,
     "arrays": arrays,
 }
 
