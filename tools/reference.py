@@ -46,6 +46,7 @@ class Incomplete(Exception):
 STRUCTS: Final = (
     ("The document", model.JobDocument),
     ("`runtime`: Python", model.PythonRuntime),
+    ("`runtime`: WebAssembly", model.WasmRuntime),
     ("`resources`", model.Resources),
     ("`resources.gpu`", model.Gpu),
     ("`retries`", model.Retries),
@@ -55,7 +56,7 @@ STRUCTS: Final = (
 
 FIELDS: Final = {
     "JobDocument.version": "The version of this format.",
-    "JobDocument.runtime": "What to run; `type` tells which runtime. There is one so far, `python`.",
+    "JobDocument.runtime": "What to run; `type` tells which runtime: `python` or `wasm`.",
     "JobDocument.cap": "The most one task may cost, all its attempts together. So much per task is held at submission.",
     "JobDocument.name": "A name for people. Not unique.",
     "JobDocument.resources": "What one task may use.",
@@ -77,8 +78,15 @@ FIELDS: Final = {
     "PythonRuntime.arguments": "Arguments of the program.",
     "PythonRuntime.requirements": "A lock with hashes, as `uv pip compile --generate-hashes` writes it. Installed from "
     "wheels only, outside the sandbox, and mounted read-only.",
+    "WasmRuntime.module": "A WebAssembly core module, by its name in `inputs`: a WASI preview 1 command, which exports "
+    "`_start` and `memory`. At most 64 MiB.",
+    "WasmRuntime.arguments": "Arguments of the program. Before them it gets the module's name, as programs do.",
+    "WasmRuntime.fuel": "The most it may execute; an instruction costs one, roughly. A task that has used it up ends "
+    "with `out_of_fuel`. Null: only the timeout ends it.",
+    "WasmRuntime.seed": "What its random bytes are made from, together with the task's index. Null: it gets none.",
     "Resources.cpu_milli": "Thousandths of a core.",
-    "Resources.memory_bytes": "Memory. `/tmp` and `/dev/shm` count towards it; each is half as large.",
+    "Resources.memory_bytes": "Memory. `/tmp` and `/dev/shm` count towards it; each is half as large. Of a WebAssembly "
+    "module it is the linear memory alone.",
     "Resources.disk_bytes": "Size of `/out`, and the most that is collected from it.",
     "Resources.gpu": "GPUs. The format has them; no node offers one yet, so a job that asks for one waits.",
     "Gpu.count": "How many.",
@@ -180,6 +188,10 @@ def job_document() -> str:
         "| variable | value |",
         "|---|---|",
         *(f"| `{name}` | {value} |" for name, value in PROVIDED),
+        "",
+        "A WebAssembly module sees `/in`, and with outputs `/out`, which is also where its relative paths begin. There "
+        "is no `/tmp`. Its only variables are the document's own and, of an array, the last two. Clocks stand at "
+        "2000-01-01T00:00:00Z, sleeping takes no time, files have no times of their own, and there are no sockets.",
         "",
         "## Example",
         "",
@@ -284,6 +296,7 @@ GIVEN_BACK: Final = {
     "node.outputs_lost": "Collected outputs are gone from the node's disk.",
     "node.io_error": "The node's disk failed.",
     "node.too_slow": "Preparing took too long.",
+    "node.no_runtime": "The node does not offer the job's runtime (any more).",
     "node.isolation": "The node has not proved the isolation that the job asks for.",
     "job.bad_document": "The node cannot read the job document.",
     "cancelled": "Cancelled before it started.",
@@ -299,6 +312,8 @@ GIVEN_BACK: Final = {
     "environment.no_wheel": "A package has no wheel for the nodes' Python. Final.",
     "environment.resolve_failed": "The node's package index has no such version.",
     "environment.install_failed": "Installing failed for another reason, such as the network, the disk or the time.",
+    "wasm.bad_module": "The module is none, or cannot be run: an import that is not WASI preview 1, no `_start`. Final.",
+    "wasm.compile_failed": "The module could not be compiled within the time and memory for it.",
 }
 CLOSINGS: Final = {
     "node.silent": "No Hello within 10 s.",
@@ -476,6 +491,9 @@ LIMITS: Final = {
     "GPUS": "GPUs a task may ask for.",
     "TIMEOUT_S": "Timeout of a job.",
     "RETRIES": "Retries of each kind.",
+    "WASM_MODULE_BYTES": "A WebAssembly module.",
+    "WASM_FUEL": "Fuel of a WebAssembly task, and what it gets where its job names none.",
+    "WASM_SEED": "The seed of a WebAssembly task's random bytes.",
     "ARTIFACT_BYTES": "One artifact.",
     "OUTPUT_FILES": "Files one task may deliver.",
     "OUTPUT_DEPTH": "Folders within folders that are looked through for outputs.",

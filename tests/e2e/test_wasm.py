@@ -88,4 +88,4 @@ timeout_s: 1m
     quote = net.client.quote(job)
     assert len(quote.eligible) == 2
     assert net.run(job).state == "failed"
-    assert net.task(list(net.client.jobs())[0]).exit_code == 3
+    assert net.task(next(iter(net.client.jobs()))).exit_code == 3

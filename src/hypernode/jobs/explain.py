@@ -19,7 +19,6 @@ _CAUSES: Final = {
     "node.stopping": "its node was stopped and handed it back",
     "node.busy": "its node had no room for it after all",
     "node.disconnected": "its node went away",
-    "node.no_runtime": "its node does not offer this runtime any more",
     "node.revoked": "its node's rights were taken away",
     "cancelled": "the client cancelled it before it had started",
     "exited": "the process ended",
@@ -31,7 +30,6 @@ _CAUSES: Final = {
     "output_limit": "its outputs were too many, too large or could not be read safely",
     "output_missing": "it did not produce an output it had declared",
     "log.too_large": "its node sent more log than an attempt may have",
-    "wasm.bad_module": "its module is not one that can be run",
     "report.invalid": "its node's report was not valid",
 }
 
