@@ -312,7 +312,7 @@ GIVEN_BACK: Final = {
     "environment.no_wheel": "A package has no wheel for the nodes' Python. Final.",
     "environment.resolve_failed": "The node's package index has no such version.",
     "environment.install_failed": "Installing failed for another reason, such as the network, the disk or the time.",
-    "wasm.bad_module": "The module is none, or cannot be run: an import that is not WASI preview 1, no `_start`. Final.",
+    "wasm.bad_module": "The module is none, or cannot be run: an import that is not WASI's, or no `_start`. Final.",
     "wasm.compile_failed": "The module could not be compiled within the time and memory for it.",
 }
 CLOSINGS: Final = {

@@ -183,6 +183,7 @@ def test_run_is_like_running_here(reached: Server, hypernode: Run, tmp_path: Pat
         ({"exit_code": 3}, 3),
         ({"outcome": Outcome.SIGNALLED, "exit_code": None, "signal": 9}, 137),
         ({"outcome": Outcome.TIMEOUT, "exit_code": None}, 124),
+        ({"outcome": Outcome.OUT_OF_FUEL, "exit_code": None}, 124),
         ({"outcome": Outcome.OUT_OF_MEMORY, "exit_code": None}, 137),
         ({"outcome": Outcome.OUTPUT_MISSING}, 1),
         ({"outcome": Outcome.CANCELLED, "exit_code": None}, 130),

@@ -69,7 +69,7 @@ class Policy(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     slots: Annotated[int, Meta(ge=1, le=limits.NODE_LEASES)] | None = None
     """Tasks at once; none: as many as the machine has cores."""
     cache_bytes: Annotated[int, Meta(ge=64 * limits.MIB, le=limits.DISK_BYTES)] = 10 * limits.GIB
-    """Most bytes kept of inputs and, separately, of environments and of compiled modules, for the next job that wants them."""
+    """Most bytes kept of inputs and, each separately, of environments and compiled modules, for the next job."""
 
 
 class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
