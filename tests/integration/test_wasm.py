@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import importlib.util
+import json
 import os
 import struct
+import subprocess
 import sys
 import uuid
 from collections.abc import AsyncIterator
@@ -15,13 +17,14 @@ from typing import Any, NamedTuple
 
 import pytest
 import wasmtime
+from msgspec.structs import replace
 
 from hypernode.agent import interpreter as interpreters
 from hypernode.agent import plan
 from hypernode.agent.interpreter import Interpreter
 from hypernode.agent.refusal import GiveBack
 from hypernode.agent.sandboxes.bubblewrap import BubblewrapSandbox
-from hypernode.agent.wasm import selftest
+from hypernode.agent.wasm import selftest, site
 from hypernode.agent.wasm.host import WasmHost
 from hypernode.agent.wasm.report import judge_run, ran
 from hypernode.jobs.model import WasmRuntime, parse
@@ -319,7 +322,7 @@ async def test_files_have_no_times_and_folders_an_order(node: Node) -> None:
         names.append(listing[at + 24 : at + 24 + length])
         assert (following, inode > 0) == (len(names) + 2, True)
         at += 24 + length
-    assert [name for name in names if name != b"lost+found"] == [b"a", b"b", b"mm", b"zz"]
+    assert names == [b"a", b"b", b"mm", b"zz"]
     assert struct.unpack("<I", listing[-4:]) == (44,)  # ENOENT
 
 
@@ -512,3 +515,31 @@ async def test_a_runner_that_says_nothing_is_not_the_jobs_fault(node: Node) -> N
     with pytest.raises(GiveBack) as caught:
         judge_run(document, ended, None)
     assert (caught.value.code, caught.value.job_fault) == ("sandbox.failed", False)
+
+
+async def test_a_limit_on_addresses_is_enough_for_the_memory_of_a_module(node: Node, interpreter: Interpreter) -> None:
+    """As on a host without cgroups, where that is the only bound on memory that there is."""
+    made = site.make(node.folder / "wasm", interpreter)
+    (folder,) = (mount.source for mount in made.mounts if mount.target == site.PLACE)
+    source = node.folder / "selftest.wasm"
+    source.write_bytes(selftest.MODULE)
+    memory = 64 * MIB
+
+    def runner(kibibytes: int, *arguments: str) -> bytes:
+        reader, writer = os.pipe()
+        limited = ["/bin/sh", "-c", f'ulimit -v {kibibytes}; exec "$@"', "sh"]
+        program = [str(interpreter.host_executable), "-I", "-S", str(folder / site.INSIDE / "runner.py")]
+        subprocess.run([*limited, *program, *arguments], stdin=writer, check=False, timeout=60)
+        os.close(writer)
+        said = os.read(reader, 10_000)
+        os.close(reader)
+        return said
+
+    compiled = str(node.folder / "selftest.cwasm")
+    assert runner(1 << 20, "compile", str(source), compiled) == b'{"compiled": true}'
+    settings = {"fuel": 10**6, "seed": None, "task": 0, "memory_bytes": memory}
+    settings |= {"inputs": False, "outputs": False, "variables": 0}
+    addresses = node.host.run_task("x", source, ("x",), bounds=replace(selftest.LIMITS, memory_bytes=memory))
+    assert addresses.limits.address_bytes is not None
+    said = json.loads(runner(addresses.limits.address_bytes >> 10, "run", compiled, json.dumps(settings), *"xxx"))
+    assert (said["exit_code"], said["trap"]) == (64, "")

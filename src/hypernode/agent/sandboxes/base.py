@@ -52,6 +52,9 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     """Standard output and error together. The task is killed on the byte after."""
     wall_ms: int
     """From the start of the sandbox's program to its end, by the monotonic clock."""
+    address_bytes: int | None = None
+    """Where no cgroup bounds memory: the address space of each process, if not `memory_bytes`. For programs that bound
+    what they really use themselves."""
 
 
 class Mount(msgspec.Struct, frozen=True):

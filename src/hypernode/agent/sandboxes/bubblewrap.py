@@ -262,7 +262,8 @@ def _check(task: Task) -> None:
     folders = [task.working_folder, *(mount.target for mount in task.mounts)]
     if any(not folder.startswith("/") or ".." in folder.split("/") for folder in folders):
         problems.append("a path that is not absolute")
-    if any(getattr(task.limits, name) <= 0 for name in task.limits.__struct_fields__):
+    limits = [getattr(task.limits, name) for name in task.limits.__struct_fields__]
+    if any(limit is not None and limit <= 0 for limit in limits):
         problems.append("a limit that is not positive")
     if problems:
         raise SandboxError("sandbox.task_invalid", "; ".join(problems))

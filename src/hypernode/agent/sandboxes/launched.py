@@ -112,7 +112,7 @@ class Job:
             user=self.user if self._host.root else None,
             group=self.group,
             file_bytes=max(self.limits["disk_bytes"], self.limits["tmp_bytes"]),
-            memory_bytes=self.limits["memory_bytes"] if unlimited else None,
+            memory_bytes=(self.limits["address_bytes"] or self.limits["memory_bytes"]) if unlimited else None,
             processes=self.limits["processes"] if unlimited else None,
         )
         argv = ["bwrap", "--args", str(arguments), "--", *request["argv"]]

@@ -153,11 +153,12 @@ class WasmHost:
             "variables": len(pairs),
         }
         memory = bounds.memory_bytes + HOST_BYTES
+        addresses = 2 * (bounds.memory_bytes + HOST_BYTES)  # see `runner.engine`
         return self._task(
             key,
             ("run", COMPILED, json.dumps(settings), *pairs, *arguments),
             (Mount(compiled, COMPILED), *mounts),
-            msgspec.structs.replace(bounds, memory_bytes=memory, tmp_bytes=TMP_BYTES),
+            msgspec.structs.replace(bounds, memory_bytes=memory, tmp_bytes=TMP_BYTES, address_bytes=addresses),
             outputs,
         )
 

@@ -55,7 +55,9 @@ def engine() -> wasmtime.Engine:
     config.parallel_compilation = False
     if resource.getrlimit(resource.RLIMIT_AS)[0] != resource.RLIM_INFINITY:
         # Without cgroups a limit on addresses is all there is, and wasmtime would reserve 4 GiB of them a memory.
+        # A memory that grows moves: for a moment there are two of it.
         config.memory_reservation = 0
+        config.memory_reservation_for_growth = 16 << 20
         config.memory_guard_size = 0
     return wasmtime.Engine(config)
 
