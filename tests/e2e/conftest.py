@@ -14,7 +14,7 @@ from hypernode.coordinator.local import LocalNetwork
 
 LEASE_MS = 3000
 HEARTBEAT_MS = 500
-GRACE_MS = 5000
+GRACE_MS = 20_000  # longer than a node pauses between two tries to reconnect after the outages of these tests
 
 
 @pytest.fixture(scope="session")

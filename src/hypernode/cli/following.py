@@ -31,6 +31,7 @@ EXIT_CODES: Final = {
 ARRAY_LOGS: Final = 64
 """Arrays up to this size have their logs shown, task by task, once all have ended."""
 
+LEAVE_S: Final = 5.0
 _PHASES: Final = {
     "task.leased": "a node has it and prepares",
     "task.running": "running",
@@ -69,16 +70,14 @@ def run_until_done(coroutine: Coroutine[Any, Any, int]) -> int:
 
 async def follow(client: AsyncClient, job: JobView, *, quiet: bool = False) -> JobView:
     """Until the job has ended. Whoever stops waiting (Ctrl-C, SIGTERM, a closed pipe) cancels the job."""
+    watching = [asyncio.create_task(_phases(client, job, quiet=quiet))]
+    if job.size == 1:
+        watching.append(asyncio.create_task(_stream(client, job.id)))
     try:
-        watching = [asyncio.create_task(_phases(client, job, quiet=quiet))]
-        if job.size == 1:
-            watching.append(asyncio.create_task(_stream(client, job.id)))
-        try:
-            await asyncio.gather(*watching)
-        finally:
-            for task in watching:
-                task.cancel()
-            await asyncio.gather(*watching, return_exceptions=True)
+        # Not gather: cancelled, it would wait for both, and a cancellation can get lost within a connection being made.
+        done, _ = await asyncio.wait(watching, return_when=asyncio.FIRST_EXCEPTION)
+        for task in done:
+            task.result()
         ended = await client.wait(job.id)
         if 1 < job.size <= ARRAY_LOGS:
             for index in range(job.size):
@@ -88,6 +87,10 @@ async def follow(client: AsyncClient, job: JobView, *, quiet: bool = False) -> J
     except (asyncio.CancelledError, BrokenPipeError):
         await cancel(client, job.id)
         raise
+    finally:
+        for task in watching:
+            task.cancel()
+        await asyncio.wait(watching, timeout=LEAVE_S)  # what did not hear it ends with the job
 
 
 async def cancel(client: AsyncClient, job_id: str) -> None:

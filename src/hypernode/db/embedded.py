@@ -40,6 +40,8 @@ DATABASE: Final = "hypernode"
 START_S: Final = 120.0
 """Longest start; replaying the log after a crash is bounded by max_wal_size and takes seconds."""
 STOP_S: Final = 30.0
+JOIN_S: Final = 10.0
+"""How long a server that was found running may take to accept the first connection."""
 LOG_BYTES: Final = 16 * 1024 * 1024
 _SOCKET_PATH_BYTES: Final = 107  # sockaddr_un.sun_path less its final zero
 _POLL_S: Final = 0.02
@@ -114,11 +116,20 @@ class EmbeddedPostgres:
         """Starts the server, or joins the one which runs on this folder. Returns when it takes connections."""
         await asyncio.to_thread(self._start)
         try:
-            await self._ensure_database()
+            deadline = time.monotonic() + JOIN_S
+            while True:
+                try:
+                    await self._ensure_database()
+                    return self
+                except (asyncpg.PostgresConnectionError, asyncpg.CannotConnectNowError, OSError) as error:
+                    # The server that was found may have been killed in this very moment: then another one follows it.
+                    if time.monotonic() > deadline:
+                        raise Unavailable(f"the embedded PostgreSQL takes no connections: {error}") from error
+                await asyncio.sleep(_POLL_S)
+                await asyncio.to_thread(self._ensure_running)
         except BaseException:
             await self.stop()
             raise
-        return self
 
     async def stop(self) -> None:
         """Leaves; stops the server if nobody else uses it. Connections are closed by it, so close pools before."""

@@ -52,7 +52,11 @@ class NodeController(Controller):
         "request with the same Idempotency-Key shows the same token again, without one it gives another.",
         dto=Decoded[JoinTokenRequest],
         return_dto=None,
-        responses=problems(s413="The body is too large.", s422="The request has errors."),
+        responses=problems(
+            s409="The Idempotency-Key came with another request before.",
+            s413="The body is too large.",
+            s422="The request has errors.",
+        ),
     )
     async def make_join_token(
         self,
