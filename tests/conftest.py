@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import os
 import shutil
+import signal
 import tempfile
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
@@ -20,6 +21,11 @@ import pytest
 from hypernode.db import migrate
 from hypernode.db.embedded import EmbeddedPostgres
 from hypernode.db.pool import Pool, create_pool, with_database
+
+# What a shell starts in the background ignores Ctrl-C, and so does what that starts in turn: tests that interrupt a
+# command would wait forever.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # A crash of the machine loses a test server's data, and nothing else: a crash of its processes does not.
 FAST = {"fsync": "off", "full_page_writes": "off", "wal_level": "minimal", "max_wal_senders": "0"}

@@ -74,7 +74,7 @@ async def follow(client: AsyncClient, job: JobView, *, quiet: bool = False) -> J
     if job.size == 1:
         watching.append(asyncio.create_task(_stream(client, job.id)))
     try:
-        # Not gather: cancelled, it would wait for both, and a cancellation can get lost within a connection being made.
+        # Not gather: when it is cancelled it first waits until both have ended, and the job would run on meanwhile.
         done, _ = await asyncio.wait(watching, return_when=asyncio.FIRST_EXCEPTION)
         for task in done:
             task.result()
@@ -90,7 +90,7 @@ async def follow(client: AsyncClient, job: JobView, *, quiet: bool = False) -> J
     finally:
         for task in watching:
             task.cancel()
-        await asyncio.wait(watching, timeout=LEAVE_S)  # what did not hear it ends with the job
+        await asyncio.wait(watching, timeout=LEAVE_S)
 
 
 async def cancel(client: AsyncClient, job_id: str) -> None:
