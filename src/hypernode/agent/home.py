@@ -25,6 +25,7 @@ from typing import Annotated, ClassVar
 import msgspec
 from msgspec import Meta
 
+from hypernode.files import write_private
 from hypernode.kernel import limits
 from hypernode.kernel.errors import Conflict, InvalidInput, Refused
 from hypernode.kernel.keys import KeyPair
@@ -161,18 +162,7 @@ class Home:
 
     def write(self, path: Path, data: bytes) -> None:
         """Replace a file whole or not at all, durable on return, readable by its owner only."""
-        temporary = path.with_name(path.name + ".new")
-        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-        folder = os.open(path.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+        write_private(path, data)
 
     @contextmanager
     def locked(self) -> Iterator[None]:
