@@ -11,6 +11,7 @@ import asyncio
 import logging
 import os
 import signal
+import socket
 import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -61,6 +62,12 @@ class NoopSandbox:
         """Nothing is proved."""
         failure = Failure("everything", "this node is part of a benchmark and runs no job; use a real one")
         return Capabilities(backend=BACKEND, isolation=0, proved=(), failed=(failure,))
+
+    images = None
+
+    async def listen(self, key: str) -> socket.socket:
+        """Nothing goes out."""
+        raise SandboxError("sandbox.no_network", "a no-op task has no network")
 
     async def prepare(self, task: Task) -> None:
         """Nothing to prepare."""

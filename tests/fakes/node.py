@@ -23,7 +23,7 @@ from hypernode.kernel import limits
 from hypernode.kernel.canonical import content_id
 from hypernode.kernel.keys import KeyPair
 from hypernode.ledger.receipt import NODE_CONTEXT, Outcome, OutputFile, ReceiptBody, Run, Work, encode_body
-from hypernode.nodes.model import ENROL_CONTEXT, Ask, Capabilities, Enrolment, EnrolRequest, JoinToken
+from hypernode.nodes.model import ENROL_CONTEXT, Ask, Capabilities, Enrolment, EnrolRequest, JoinToken, SandboxOffer
 from hypernode.protocol import messages, tokens
 from hypernode.protocol.messages import LeaseRef
 
@@ -37,9 +37,7 @@ CAPABILITIES = Capabilities(
     slots=4,
     operating_system="Linux",
     architecture="x86_64",
-    runtimes=("python",),
-    sandbox="fake",
-    isolation=2,
+    sandboxes=(SandboxOffer(name="fake", isolation=2, runtimes=("python",)),),
 )
 
 

@@ -439,7 +439,7 @@ async def test_a_webassembly_module(network: Network) -> None:
     async with network.agent_running(wasm=True) as agent:
         offered = fake.hellos[0].capabilities
         assert offered.runtimes == ("python", "wasm")
-        assert offered.failed == ()
+        assert [sandbox.failed for sandbox in offered.sandboxes] == [()]
         says = wasm(module("(call $put $0) (call $exit (i32.const 3))", "hello"))
         bodies = []
         for epoch in (1, 2):

@@ -11,7 +11,7 @@ from fakes.network import Network, problem
 from fakes.node import CAPABILITIES, Closed, FakeNode
 from hypernode.kernel import limits
 from hypernode.kernel.keys import KeyPair
-from hypernode.nodes.model import ENROL_CONTEXT, Ask, Capabilities, JoinToken
+from hypernode.nodes.model import ENROL_CONTEXT, Ask, Capabilities, JoinToken, SandboxOffer
 from hypernode.protocol import messages
 from hypernode.protocol.messages import LeaseRef
 
@@ -126,7 +126,11 @@ async def test_what_is_no_hello_ends_the_handshake(net: Network) -> None:
 
 async def test_texts_the_database_cannot_keep_are_malformed(net: Network) -> None:
     node = await net.node(connect=False)
-    for change in ({"labels": {"a": "\x00"}}, {"cpu_model": "\x00"}, {"runtimes": ("\x00",)}):
+    for change in (
+        {"labels": {"a": "\x00"}},
+        {"cpu_model": "\x00"},
+        {"sandboxes": (SandboxOffer(name="\x00", isolation=0, runtimes=()),)},
+    ):
         node.capabilities = msgspec.structs.replace(CAPABILITIES, **change)
         closed = await refused(node, node.hello(await node.open()))
         assert closed.closing and closed.closing.code == "input.malformed", change

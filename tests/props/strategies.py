@@ -8,7 +8,7 @@ from msgspec.structs import replace
 from hypernode.jobs.model import Array, ArtifactRef, Gpu, JobDocument, PythonRuntime, Resources, Retries, WasmRuntime
 from hypernode.kernel import limits
 from hypernode.ledger.receipt import Decision, Outcome, OutputFile, ReceiptBody, Run, Split, Work
-from hypernode.nodes.model import Ask, Capabilities, Failure, GpuInfo
+from hypernode.nodes.model import Ask, Capabilities, Failure, GpuInfo, SandboxOffer
 
 safe = 2**53 - 1
 alphanumeric = string.ascii_letters + string.digits
@@ -80,9 +80,17 @@ capabilities = st.builds(
     disk_bytes=st.integers(0, limits.DISK_BYTES),
     gpus=st.lists(st.builds(GpuInfo, words, st.integers(0, limits.MEMORY_BYTES)), max_size=3).map(tuple),
     slots=st.integers(1, limits.NODE_LEASES),
-    runtimes=st.lists(words, max_size=3).map(tuple),
-    isolation=st.integers(0, 3),
-    failed=st.lists(st.builds(Failure, words, words), max_size=2).map(tuple),
+    sandboxes=st.lists(
+        st.builds(
+            SandboxOffer,
+            name=words.filter(bool),
+            isolation=st.integers(0, 3),
+            runtimes=st.lists(words, max_size=3).map(tuple),
+            egress=st.booleans(),
+            failed=st.lists(st.builds(Failure, words, words), max_size=2).map(tuple),
+        ),
+        max_size=2,
+    ).map(tuple),
     labels=st.dictionaries(words, words, max_size=2),
 )
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from hypernode.kernel import limits
 from hypernode.ledger.model import worst_price
 from hypernode.market.model import Demand, Offer, Ready, exclusion, idle_offer, match, summarize
-from hypernode.nodes.model import Ask, Capabilities, GpuInfo
+from hypernode.nodes.model import Ask, Capabilities, GpuInfo, SandboxOffer
 
 demands = st.builds(
     Demand,
@@ -31,8 +31,16 @@ machines = st.builds(
     disk_bytes=st.sampled_from([0, 1000]),
     gpus=st.lists(st.builds(GpuInfo, st.just("x"), st.sampled_from([0, 8, 80])), max_size=3).map(tuple),
     slots=st.integers(1, 4),
-    runtimes=st.sampled_from([("python",), ("python", "wasm"), ()]),
-    isolation=st.integers(0, 3),
+    sandboxes=st.lists(
+        st.builds(
+            SandboxOffer,
+            name=st.just("s"),
+            isolation=st.integers(0, 3),
+            runtimes=st.sampled_from([("python",), ("python", "wasm"), ("container",), ()]),
+            egress=st.booleans(),
+        ),
+        max_size=3,
+    ).map(tuple),
 )
 asks = st.builds(Ask, st.sampled_from([0, 1, 100]), st.sampled_from([0, 5]))
 
@@ -124,7 +132,7 @@ def test_one_large_gpu_is_not_given_twice() -> None:
         disk_bytes=0,
         slots=4,
         gpus=(GpuInfo("large", 80), GpuInfo("small", 8)),
-        runtimes=("python",),
+        sandboxes=(SandboxOffer(name="s", isolation=2, runtimes=("python",)),),
     )
     large = Demand("python", 0, 10, 16, 0, 1, 80, 1, 1000)
     small = msgspec.structs.replace(large, vram_bytes=8)

@@ -16,11 +16,12 @@ from hypernode.agent.hardware import Hardware
 from hypernode.agent.home import Config, Home, HomeDamaged, HomeInUse, NotANode, Policy
 from hypernode.agent.journal import Finished, Journal, JournalDamaged, JournalFailed, Totals, read_totals
 from hypernode.agent.refusal import GiveBack, giving_back
-from hypernode.agent.sandboxes.base import Capabilities, Failure, Mount, Reason, SandboxError, Usage
+from hypernode.agent.sandboxes.base import Mount, Reason, SandboxError, Usage
 from hypernode.agent.sandboxes.base import Outcome as SandboxOutcome
 from hypernode.jobs.model import JobDocument, encode, parse
 from hypernode.kernel.errors import Forbidden, InvalidInput, InvariantViolated
 from hypernode.ledger.receipt import Outcome, decode_body, encode_body
+from hypernode.nodes.model import SandboxOffer
 from hypernode.protocol.messages import LeaseRef
 
 LEASE = LeaseRef(b"\x01" * 16, 4, 2)
@@ -260,10 +261,10 @@ def test_an_offer_is_what_the_owner_lends_of_what_was_proved() -> None:
         python_version="3.11.2",
         gpus=(),
     )
-    proved = Capabilities(backend="b", isolation=1, proved=("time",), failed=(Failure("memory", "y" * 9999),))
-    made = offer(machine, config(policy=Policy(cpu_percent=50, memory_percent=10, disk_percent=1)), proved, "3.11")
+    proved = SandboxOffer(name="b", isolation=1, runtimes=("python",), proved=("time",))
+    made = offer(machine, config(policy=Policy(cpu_percent=50, memory_percent=10, disk_percent=1)), [proved], "3.11")
     assert (made.cpu_milli, made.memory_bytes, made.disk_bytes, made.slots) == (4000, 100, 10, 8)
-    assert (made.isolation, made.proved, len(made.failed[0].remedy)) == (1, ("time",), 1024)
+    assert (made.isolation, made.runtimes, made.sandboxes) == (1, ("python",), (proved,))
 
 
 # ── refusal ─────────────────────────────────────────────────────────────────────────────────────────────────────────

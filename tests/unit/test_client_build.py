@@ -42,6 +42,7 @@ def test_a_script_goes_along(tmp_path: Path) -> None:
 def test_code_and_modules() -> None:
     assert python(python_job(["python", "-c", "print(1)", "a"]).document).code == "print(1)"
     job = python_job(["python3", "-u", "-m", "timeit", "-n", "1"], environment={"A": "b"}).document
+    assert isinstance(job.runtime, PythonRuntime)
     assert (job.runtime.module, job.runtime.arguments) == ("timeit", ("-n", "1"))
     assert job.environment == {"PYTHONUNBUFFERED": "1", "A": "b"}
 

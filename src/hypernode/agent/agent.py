@@ -14,11 +14,13 @@ import msgspec
 import hypernode
 from hypernode.agent import capabilities, control, hardware, interpreter, trust
 from hypernode.agent.attempt import Environments, Tools
+from hypernode.agent.backends import Backend, Backends
 from hypernode.agent.cache import ArtifactCache
 from hypernode.agent.connection import Connection
 from hypernode.agent.environments import EnvironmentCache
 from hypernode.agent.executor import Executor
 from hypernode.agent.home import Config, Home
+from hypernode.agent.interpreter import Interpreter
 from hypernode.agent.journal import Journal, Totals
 from hypernode.agent.leases import Leases
 from hypernode.agent.outbox import Outbox
@@ -89,7 +91,6 @@ class Agent:
         """Set once `run` has ended, however it did."""
         self._outbox = Outbox()
         self._with_wasm = wasm
-        self._wasm: WasmHost | None = None
 
     async def run(self) -> None:
         """Serve until stopped.
@@ -115,18 +116,15 @@ class Agent:
             if self._environments is None:
                 cache_bytes = config.policy.cache_bytes
                 self._environments = EnvironmentCache(self.home.environments, python, cache_bytes)
-            if self._sandbox is None:
-                self._sandbox = BubblewrapSandbox(self.home.sandbox, python)
-            if self._with_wasm:
-                self._wasm = WasmHost(self.home.wasm, python, self._sandbox, config.policy.cache_bytes)
+            backends = self._backends = Backends(self._make_backends(config, python))
             try:
                 with contextlib.closing(Journal(self.home.journal_file, journal_failed)) as journal:
                     self._journal = journal
-                    await self._sandbox.reap()
+                    await backends.reap()
                     await self._probe(config, python.version)
-                    await self._serve(config, key, self._sandbox, self._environments, broken)
+                    await self._serve(config, key, self._environments, broken)
             finally:
-                await self._sandbox.close()
+                await backends.close()
                 self._state, self._connected_to = AgentState.STOPPED, None
                 self.ended.set()
 
@@ -157,29 +155,23 @@ class Agent:
 
     # ── composition ─────────────────────────────────────────────────────────────────────────────────────────────────
 
+    def _make_backends(self, config: Config, python: Interpreter) -> list[Backend]:
+        """The sandboxes to try, in order of preference."""
+        sandbox = self._sandbox or BubblewrapSandbox(self.home.sandbox, python)
+        wasm = WasmHost(self.home.wasm, python, sandbox, config.policy.cache_bytes) if self._with_wasm else None
+        return [Backend(sandbox, wasm)]
+
     async def _probe(self, config: Config, python: str) -> None:
-        assert self._sandbox is not None
-        making = self._wasm.make() if self._wasm is not None else asyncio.sleep(0)
-        proved, _ = await asyncio.gather(self._sandbox.probe(), making)
+        sandboxes = await self._backends.probe()
         machine = await asyncio.to_thread(hardware.detect, self.home.store)
-        runtimes = ["python"]
-        if proved.isolation and self._wasm is not None:  # a sandbox that proved nothing has nothing to prove it with
-            failure = await self._wasm.probe()
-            if failure is None:
-                runtimes.append("wasm")
-            else:
-                proved = msgspec.structs.replace(proved, failed=(*proved.failed, failure))
-        offered = capabilities.offer(machine, config, proved, python, runtimes)
+        offered = capabilities.offer(machine, config, sandboxes, python)
         if self._slots is not None:
             offered = msgspec.structs.replace(offered, slots=self._slots)
         self._capabilities = offered
         self._python = python
-        log.info("sandbox %s proved isolation level %d", proved.backend, proved.isolation)
-        for failure in proved.failed:
-            log.warning("limit not proved: %s; %s", failure.limit, failure.remedy)
 
     async def _serve(
-        self, config: Config, key: KeyPair, sandbox: Sandbox, environments: Environments, broken: asyncio.Future[None]
+        self, config: Config, key: KeyPair, environments: Environments, broken: asyncio.Future[None]
     ) -> None:
         assert self._capabilities is not None
         for address in config.addresses:
@@ -188,9 +180,7 @@ class Agent:
         tls = trust.client_context(self.home.certificate_file if config.pinned else None) if secure else None
         remote = Remote(config.addresses, key, tls=tls)
         cache = ArtifactCache(self.home.artifacts, config.policy.cache_bytes, remote)
-        tools = Tools(
-            self.home, key, sandbox, self._capabilities.sandbox, environments, cache, self._journal, self._wasm
-        )
+        tools = Tools(self.home, key, environments, cache, self._journal)
         self._leases = Leases(self._capabilities)
         self._remote = remote
         connection = Connection(
@@ -198,9 +188,7 @@ class Agent:
         )
         try:
             async with asyncio.TaskGroup() as group:
-                self._executor = Executor(
-                    tools, self._leases, self._outbox, remote, group, self._capabilities.isolation
-                )
+                self._executor = Executor(tools, self._leases, self._outbox, remote, group, self._backends)
                 self._state = AgentState.CONNECTING
                 self._executor.recover(self._journal.recovered.interrupted, self._journal.recovered.finished)
                 group.create_task(_wait(broken))
@@ -252,7 +240,6 @@ class Agent:
             await self._probe(config, self._python)
             assert self._capabilities is not None
             self._leases.offer(self._capabilities)
-            self._executor.isolation = self._capabilities.isolation
 
     # ── what the connection asks and tells (connection.Party) ───────────────────────────────────────────────────────
 

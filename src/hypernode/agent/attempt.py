@@ -12,17 +12,18 @@ from typing import Final, Protocol
 import msgspec
 
 from hypernode.agent import plan
+from hypernode.agent.backends import Backend
 from hypernode.agent.cache import ArtifactCache
 from hypernode.agent.environments import Environment, EnvironmentFailed
 from hypernode.agent.home import Home
 from hypernode.agent.journal import Finished, Journal
 from hypernode.agent.logs import LogFile
 from hypernode.agent.refusal import GiveBack
+from hypernode.agent.sandboxes.base import Image, ImageError, Login, Reason, Task
 from hypernode.agent.sandboxes.base import Outcome as SandboxOutcome
-from hypernode.agent.sandboxes.base import Reason, Sandbox, Task
-from hypernode.agent.wasm.host import WasmHost
 from hypernode.agent.wasm.report import judge_run
-from hypernode.jobs.model import JobDocument, PythonRuntime, WasmRuntime
+from hypernode.images import references
+from hypernode.jobs.model import ContainerRuntime, JobDocument, PythonRuntime, WasmRuntime
 from hypernode.kernel import limits
 from hypernode.kernel.keys import KeyPair
 from hypernode.ledger.receipt import NODE_CONTEXT, Outcome, ReceiptBody, encode_body
@@ -44,12 +45,9 @@ class Tools(msgspec.Struct, frozen=True):
 
     home: Home
     key: KeyPair
-    sandbox: Sandbox
-    sandbox_name: str
     environments: Environments
     cache: ArtifactCache
     journal: Journal
-    wasm: WasmHost | None = None
 
 
 class Attempt:
@@ -60,8 +58,8 @@ class Attempt:
         tools: Tools,
         lease: Lease,
         document: JobDocument,
+        backend: Backend,
         *,
-        isolation: int,
         key: str,
         on_started: Callable[[], None],
         on_log: Callable[[int], None],
@@ -70,7 +68,11 @@ class Attempt:
         self._tools = tools
         self._message = lease
         self._document = document
-        self._isolation = isolation
+        self._sandbox = backend.sandbox
+        self._wasm = backend.wasm
+        offer = backend.offer
+        assert offer is not None, "no job runs in a sandbox that has not been probed"
+        self._offer = offer
         self._on_started = on_started
         self._started_at_ms = 0
         self._broken: OSError | None = None
@@ -96,10 +98,10 @@ class Attempt:
 
     async def kill(self) -> None:
         """The client cancelled while it runs: `run` goes on to a result that says so."""
-        await self._tools.sandbox.kill(self.key, Reason.CANCELLED)
+        await self._sandbox.kill(self.key, Reason.CANCELLED)
 
     async def _in_sandbox(self) -> tuple[SandboxOutcome, plan.Verdict]:
-        sandbox = self._tools.sandbox
+        sandbox = self._sandbox
         async with AsyncExitStack() as stack:
             async with asyncio.timeout(limits.PREPARE_MS / 1000):
                 task = await self._task(stack)
@@ -124,13 +126,29 @@ class Attempt:
                 environment, inputs = await self._fetch(stack, python)
                 return plan.task(lease, document, inputs, environment)
             case WasmRuntime() as runtime:
-                wasm = self._tools.wasm
-                if wasm is None or not wasm.proved:
-                    raise GiveBack("node.no_runtime", "this node does not run WebAssembly")
+                wasm = self._wasm
+                assert wasm is not None, "the sandbox offers WebAssembly"
                 inputs = await stack.enter_async_context(self._tools.cache.hold(list(document.artifacts), lease))
                 sha256 = document.inputs[runtime.module].sha256
                 compiled = await stack.enter_async_context(wasm.compiled(sha256, inputs[sha256]))
                 return wasm.task(lease, document, runtime, inputs, compiled)
+            case ContainerRuntime() as container:
+                inputs = await stack.enter_async_context(self._tools.cache.hold(list(document.artifacts), lease))
+                return plan.container_task(lease, document, inputs, await self._pull(stack, container))
+
+    async def _pull(self, stack: AsyncExitStack, runtime: ContainerRuntime) -> Image:
+        """The image of a container job."""
+        images = self._sandbox.images
+        assert images is not None, "the sandbox offers containers"
+        registry = self._message.registry
+        login = Login(registry.username, registry.password) if registry is not None else None
+        try:
+            pinned = references.parse(runtime.image).pinned
+            return await stack.enter_async_context(images.hold(pinned, login))
+        except ValueError as error:
+            raise GiveBack("image.not_found", f"{error}; a node takes no tags", job_fault=True) from error
+        except ImageError as error:
+            raise GiveBack(error.code, str(error), job_fault=error.job_fault) from error
 
     async def _fetch(self, stack: AsyncExitStack, runtime: PythonRuntime) -> tuple[Environment, dict[str, Path]]:
         """Inputs and environment of a Python job."""
@@ -154,7 +172,7 @@ class Attempt:
                 self._log.write(stream, data)
             except OSError as error:
                 self._broken = error
-                return self._tools.sandbox.kill(self.key, Reason.INFRASTRUCTURE)
+                return self._sandbox.kill(self.key, Reason.INFRASTRUCTURE)
         return None
 
     def _started(self) -> None:
@@ -174,9 +192,9 @@ class Attempt:
         return finished, body
 
     def _body(self, ended: SandboxOutcome, verdict: plan.Verdict) -> ReceiptBody:
-        sandbox = self._tools.sandbox_name
-        if isinstance(self._document.runtime, WasmRuntime) and self._tools.wasm is not None:
-            sandbox = f"{sandbox} {self._tools.wasm.engine}"[:64]  # fuel is comparable under one engine
+        sandbox = self._offer.name
+        if isinstance(self._document.runtime, WasmRuntime) and self._wasm is not None:
+            sandbox = f"{sandbox} {self._wasm.engine}"[:64]  # fuel is comparable under one engine
         return plan.receipt_body(
             self._message.lease,
             self._message.document,
@@ -188,7 +206,7 @@ class Attempt:
             log_bytes=self._log.size_bytes,
             log_root=self._log.root,
             sandbox=sandbox,
-            isolation=self._isolation,
+            isolation=self._offer.isolation,
         )
 
 

@@ -1,4 +1,4 @@
-"""What a node offers: what the machine has, what its owner lends of it, and what its sandbox proved. Pure."""
+"""What a node offers: what the machine has, what its owner lends of it, and what its sandboxes proved. Pure."""
 
 from __future__ import annotations
 
@@ -6,16 +6,12 @@ from collections.abc import Sequence
 
 from hypernode.agent.hardware import Hardware
 from hypernode.agent.home import Config
-from hypernode.agent.sandboxes.base import Capabilities as Proved
 from hypernode.kernel import limits
-from hypernode.nodes.model import Capabilities, Failure
+from hypernode.nodes.model import Capabilities, SandboxOffer
 
 
-def offer(
-    hardware: Hardware, config: Config, proved: Proved, python: str, runtimes: Sequence[str] = ("python",)
-) -> Capabilities:
-    """The capabilities to tell a coordinator. `python` is the version jobs get, as in "3.11"; `runtimes` are those
-    that were seen to work.
+def offer(hardware: Hardware, config: Config, sandboxes: Sequence[SandboxOffer], python: str) -> Capabilities:
+    """The capabilities to tell a coordinator. `python` is the version jobs get, as in "3.11".
 
     GPUs are not offered: no sandbox backend can hand one to a job and prove that its limits hold yet.
     """
@@ -30,10 +26,6 @@ def offer(
         cpu_model=hardware.cpu_model[:256],
         cpu_count=hardware.cpu_count,
         python=python,
-        runtimes=tuple(runtimes),
-        sandbox=proved.backend[:64],
-        isolation=proved.isolation,
-        proved=tuple(name[:256] for name in proved.proved[:64]),
-        failed=tuple(Failure(failure.limit[:256], failure.remedy[:1024]) for failure in proved.failed[:64]),
+        sandboxes=tuple(sandboxes),
         labels=config.labels,
     )

@@ -12,6 +12,7 @@ import msgspec
 
 from hypernode.agent import uploads
 from hypernode.agent.attempt import Attempt, Tools, spool_path
+from hypernode.agent.backends import Backend, Backends
 from hypernode.agent.journal import Finished
 from hypernode.agent.leases import Leases, Phase
 from hypernode.agent.outbox import Outbox
@@ -36,7 +37,7 @@ class Executor:
     """Runs leases as tasks of `group`: an error that no lease may cause ends the group, and with it the agent."""
 
     def __init__(
-        self, tools: Tools, leases: Leases, outbox: Outbox, remote: Remote, group: asyncio.TaskGroup, isolation: int
+        self, tools: Tools, leases: Leases, outbox: Outbox, remote: Remote, group: asyncio.TaskGroup, backends: Backends
     ) -> None:
         self._tools = tools
         self._leases = leases
@@ -45,7 +46,7 @@ class Executor:
         self._group = group
         self._works: dict[LeaseRef, Work] = {}
         self._online = False
-        self.isolation = isolation
+        self._backends = backends
         self.draining = False
         self.changed = asyncio.Event()
         """Set whenever a lease went away or changed its phase; whoever waits clears it."""
@@ -81,7 +82,7 @@ class Executor:
             log.info("lease %s refused: %s", lease_key(lease), why)
             self._outbox.put(Refuse(lease, why.code, why.detail, why.job_fault))
             return
-        document = why
+        document, backend = why
         held = self._leases.take(lease, document.resources)
         self._tools.journal.take(lease)
         work = self._works[lease] = Work(self._tools.home, held)
@@ -90,7 +91,7 @@ class Executor:
             self._tools,
             message,
             document,
-            isolation=self.isolation,
+            backend,
             key=work.key,
             on_started=lambda: self._started(work),
             on_log=lambda size_bytes: self._grown(work, size_bytes),
@@ -177,18 +178,20 @@ class Executor:
 
     # ── one lease ───────────────────────────────────────────────────────────────────────────────────────────────────
 
-    def _why_not(self, message: Lease) -> JobDocument | GiveBack:
-        """The document of a lease that can be taken, or why not."""
+    def _why_not(self, message: Lease) -> tuple[JobDocument, Backend] | GiveBack:
+        """The document of a lease that can be taken and the sandbox to run it in, or why not."""
         if self.draining:
             return GiveBack(STOPPING, "the node is stopping")
         try:
             document = decode_canonical(message.document)
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             return GiveBack(BAD_DOCUMENT, f"this node cannot read the job document: {error}")
-        if document.isolation > self.isolation:
-            return GiveBack("node.isolation", f"level {document.isolation} wanted, {self.isolation} proved")
+        try:
+            backend = self._backends.choose(document)
+        except GiveBack as why_not:
+            return why_not
         why = self._leases.why_not(document.resources)
-        return GiveBack(BUSY, why) if why is not None else document
+        return GiveBack(BUSY, why) if why is not None else (document, backend)
 
     async def _run(self, work: Work, attempt: Attempt) -> None:
         finished, body = await attempt.run()

@@ -13,9 +13,9 @@ from hypernode.agent.collect import Collected, CollectLimits
 from hypernode.agent.environments import Environment
 from hypernode.agent.logs import PAYLOAD_BYTES
 from hypernode.agent.refusal import GiveBack
-from hypernode.agent.sandboxes.base import Limits, Mount, Reason, Task
+from hypernode.agent.sandboxes.base import Image, Limits, Mount, Reason, Task
 from hypernode.agent.sandboxes.base import Outcome as SandboxOutcome
-from hypernode.jobs.model import JobDocument, PythonRuntime
+from hypernode.jobs.model import ContainerRuntime, JobDocument, PythonRuntime
 from hypernode.jobs.outputs import Patterns
 from hypernode.kernel import limits
 from hypernode.kernel.canonical import content_id
@@ -69,6 +69,38 @@ def task(lease: LeaseRef, document: JobDocument, inputs: Mapping[str, Path], env
     )
 
 
+def container_task(lease: LeaseRef, document: JobDocument, inputs: Mapping[str, Path], image: Image) -> Task:
+    """What to run for a container job: the image's own configuration, below what the document says."""
+    runtime = document.runtime
+    assert isinstance(runtime, ContainerRuntime)
+    entrypoint = runtime.entrypoint if runtime.entrypoint is not None else image.entrypoint
+    arguments = runtime.arguments
+    if arguments is None:
+        arguments = image.command if runtime.entrypoint is None else ()
+    argv = (*entrypoint, *arguments)
+    if not argv or not argv[0]:
+        raise GiveBack("image.unsupported", "the image names no program; give an entrypoint", job_fault=True)
+    outputs = bool(document.outputs)
+    folder = runtime.working_folder or image.working_folder
+    return Task(
+        key=lease_key(lease),
+        argv=argv,
+        environment={
+            "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+            "LANG": "C.UTF-8",
+            **image.environment,
+            "HOME": "/tmp",  # an image's own home is read-only, and another user's
+            **document.environment,
+            **_own_variables(lease, document),
+        },
+        working_folder=folder if folder not in ("", "/") else "/out" if outputs else "/tmp",
+        mounts=input_mounts(document, inputs),
+        limits=task_limits(document),
+        outputs=outputs,
+        image=image,
+    )
+
+
 def input_mounts(document: JobDocument, inputs: Mapping[str, Path]) -> tuple[Mount, ...]:
     """The inputs below /in."""
     return tuple(Mount(inputs[artifact.sha256], f"/in/{name}") for name, artifact in document.inputs.items())
@@ -90,7 +122,8 @@ def task_limits(document: JobDocument) -> Limits:
     )
 
 
-def _variables(lease: LeaseRef, document: JobDocument, environment: Environment) -> dict[str, str]:
+def _own_variables(lease: LeaseRef, document: JobDocument) -> dict[str, str]:
+    """What a job is told about itself."""
     own = {
         "HYPERNODE_IN": "/in",
         "HYPERNODE_OUT": "/out",
@@ -100,6 +133,10 @@ def _variables(lease: LeaseRef, document: JobDocument, environment: Environment)
     if document.array is not None:
         own["HYPERNODE_ARRAY_SIZE"] = str(document.array.size)
         own[document.array.index_variable] = str(lease.task)
+    return own
+
+
+def _variables(lease: LeaseRef, document: JobDocument, environment: Environment) -> dict[str, str]:
     return {
         "HOME": "/tmp",
         "LANG": "C.UTF-8",
@@ -107,7 +144,7 @@ def _variables(lease: LeaseRef, document: JobDocument, environment: Environment)
         "PYTHONUNBUFFERED": "1",  # so that a log streams
         **environment.environment,
         **document.environment,
-        **own,
+        **_own_variables(lease, document),
     }
 
 

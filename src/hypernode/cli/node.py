@@ -15,7 +15,7 @@ from hypernode.cli import common
 if TYPE_CHECKING:
     from hypernode.agent.home import Config, Home, Policy
     from hypernode.agent.status import Status
-    from hypernode.nodes.model import Ask
+    from hypernode.nodes.model import Ask, SandboxOffer
 
 DRAIN_S: Final = 60.0
 STOP_MARGIN_S: Final = 30.0
@@ -234,6 +234,7 @@ def _show_status(place: Home, found: Status) -> None:
     from hypernode.kernel.units import show_bytes
 
     offered = found.capabilities
+    sandboxes = offered.sandboxes if offered else ()
     common.fields(
         [
             ("node", found.key),
@@ -248,13 +249,15 @@ def _show_status(place: Home, found: Status) -> None:
                 f"{offered.cpu_milli / 1000:g} cores, {show_bytes(offered.memory_bytes)} of memory, "
                 f"{show_bytes(offered.disk_bytes)} of disk, {offered.slots} tasks at once"
             )),
-            ("sandbox", offered and f"{offered.sandbox}, isolation level {offered.isolation}"),
+            *(("sandbox", _sandbox(sandbox)) for sandbox in sandboxes),
             ("results", f"{found.totals.done} accepted, {found.totals.failed} without result, {found.unsent} unsent"),
             ("earned", common.money(found.totals.earned)),
         ]
     )  # fmt: skip
-    for failure in offered.failed if offered else ():
-        print(f"not proved: {common.clean(failure.limit)}; {common.clean(failure.remedy)}")
+    for sandbox in sandboxes:
+        for failure in sandbox.failed:
+            where = common.clean(sandbox.name)
+            print(f"not proved in {where}: {common.clean(failure.limit)}; {common.clean(failure.remedy)}")
     if found.leases:
         common.table(
             ("JOB", "TASK", "ATTEMPT", "NAME", "STATE", "SECONDS"),
@@ -264,6 +267,11 @@ def _show_status(place: Home, found: Status) -> None:
             ],
             right=("TASK", "ATTEMPT", "SECONDS"),
         )
+
+
+def _sandbox(offer: SandboxOffer) -> str:
+    runs = ", ".join(offer.runtimes) + (", and lets jobs out to hosts they name" if offer.egress else "")
+    return f"{offer.name}, isolation level {offer.isolation}: {runs}"
 
 
 def _price(ask: Ask) -> str:

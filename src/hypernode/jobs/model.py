@@ -7,12 +7,14 @@ in base units.
 
 from __future__ import annotations
 
+import ipaddress
 import re
 from typing import Annotated, Any, ClassVar, Final, Literal
 
 import msgspec
 from msgspec import Meta
 
+from hypernode.images import references
 from hypernode.kernel import decode, limits
 from hypernode.kernel.canonical import SHA256_PATTERN, ContentId, canonical, content_id
 from hypernode.kernel.errors import TooLarge
@@ -20,6 +22,7 @@ from hypernode.kernel.money import MicroHyper
 
 VERSION: Final = 1
 
+_HOST = re.compile(r"(?!-)[a-z0-9-]{1,63}(?<!-)(\.(?!-)[a-z0-9-]{1,63}(?<!-))*")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 
@@ -34,6 +37,26 @@ def check_path(path: str) -> None:
         raise ValueError(f"{path[:60]!r}… has a part longer than 255 bytes")
 
 
+def check_absolute(path: str) -> None:
+    """Raise ValueError unless `path` is absolute and normal."""
+    if not path.startswith("/"):
+        raise ValueError(f"{path!r} must be an absolute path")
+    if path != "/":
+        check_path(path[1:])
+
+
+def check_host(host: str) -> None:
+    """Raise ValueError unless `host` is a name or an IPv4 or IPv6 address, or a name behind `*.`."""
+    name = host.removeprefix("*.")
+    if name != host and not _HOST.fullmatch(name):
+        raise ValueError(f"{host!r}: what follows '*.' must be a host name")
+    if not _HOST.fullmatch(name):
+        try:
+            ipaddress.ip_address(name)
+        except ValueError:
+            raise ValueError(f"{host!r} is neither a host name in lower case nor an IP address") from None
+
+
 # `$` alone would take a final newline; `(?!\n)` after it is understood by Python and ECMAScript alike.
 Sha256 = Annotated[str, Meta(pattern=SHA256_PATTERN, min_length=64, max_length=64)]
 Name = Annotated[str, Meta(min_length=1, max_length=63, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$(?!\n)")]
@@ -41,6 +64,9 @@ VariableName = Annotated[str, Meta(min_length=1, max_length=128, pattern=r"^[A-Z
 VariableValue = Annotated[str, Meta(max_length=limits.ARGUMENT_CHARS)]
 RelativePath = Annotated[str, Meta(min_length=1, max_length=limits.PATH_CHARS, extra={"check": check_path})]
 Argument = Annotated[str, Meta(max_length=limits.ARGUMENT_CHARS)]
+ImageName = Annotated[str, Meta(min_length=1, max_length=limits.IMAGE_NAME_CHARS, extra={"check": references.check})]
+AbsolutePath = Annotated[str, Meta(min_length=1, max_length=limits.PATH_CHARS, extra={"check": check_absolute})]
+HostPattern = Annotated[str, Meta(min_length=1, max_length=253, extra={"check": check_host})]
 
 
 class ArtifactRef(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -89,8 +115,52 @@ class WasmRuntime(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_f
             raise ValueError("arguments must not contain NUL characters")
 
 
-Runtime = PythonRuntime | WasmRuntime
-"""The tagged union of runtimes, told apart by `type`. Containers join it when they can be run."""
+class ContainerRuntime(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="type", tag="container"):
+    """Run a container image. Its file system is read-only; /tmp and, where the job has outputs, /out can be written.
+
+    `image` names it as `docker pull` does. A node only takes one with a digest (`name@sha256:…`); where a submitted
+    job has none, the coordinator asks the registry what its tag stands for and writes the digest into the document.
+    `entrypoint` and `arguments` replace the image's own; an `entrypoint` drops the image's arguments, too. The image's
+    environment holds below that of the job; its user does not hold: a job always runs as an ordinary one.
+    `registry_secret` names the secret of the project that opens a private registry.
+    """
+
+    image: ImageName
+    entrypoint: Annotated[tuple[Argument, ...], Meta(min_length=1, max_length=limits.ARGUMENTS)] | None = None
+    arguments: Annotated[tuple[Argument, ...], Meta(max_length=limits.ARGUMENTS)] | None = None
+    working_folder: AbsolutePath | None = None
+    """By default the image's; if that is / then /out, or /tmp for a job without outputs."""
+    registry_secret: Name | None = None
+
+    def __post_init__(self) -> None:
+        texts = [*(self.arguments or ()), *(self.entrypoint or ())]
+        if any("\x00" in text for text in texts) or self.entrypoint == ("",):
+            raise ValueError("arguments must not contain NUL characters, and an entry point must not be empty")
+
+
+Runtime = PythonRuntime | WasmRuntime | ContainerRuntime
+"""The tagged union of runtimes, told apart by `type`."""
+
+
+class Destination(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A host and port that a task may talk to. `*.example.org` stands for every name below example.org."""
+
+    host: HostPattern
+    port: Annotated[int, Meta(ge=1, le=65535)] = 443
+
+
+class Network(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What a job needs of the network; without it, it has none.
+
+    `egress` lists all that a task may reach, by way of an HTTP proxy that the node runs outside the sandbox: the usual
+    variables (`HTTPS_PROXY` …) name it. Private, link-local and other special addresses are never reached, whatever a
+    name resolves to. `egress_bytes` bounds what a task may send and receive together. `ports` is kept for services; no
+    node offers any yet.
+    """
+
+    egress: Annotated[tuple[Destination, ...], Meta(max_length=limits.EGRESS_DESTINATIONS)] = ()
+    egress_bytes: Annotated[int, Meta(ge=1, le=limits.EGRESS_BYTES, extra={"unit": "bytes"})] = limits.GIB
+    ports: Annotated[tuple[Annotated[int, Meta(ge=1, le=65535)], ...], Meta(max_length=limits.SERVICE_PORTS)] = ()
 
 
 class Gpu(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -130,10 +200,11 @@ class JobDocument(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
     """A job, complete. Two equal documents are the same job with the same content id.
 
     `cap` bounds what one task may cost, all its attempts together, in µHYPER. `isolation` is the least a node must
-    have proved (2: every limit of the sandbox proved; 1: some not; 0: none, for one's own nodes); nothing falls back
-    silently. `inputs` appear read-only below /in, `outputs` names files or patterns below /out (the job's working
-    folder) that are collected: `*` and `?` stay within a name, `**` crosses folders, and what names a folder takes what
-    is in it. A name without wildcards must be there when the job ends.
+    have proved (3: a kernel of its own, as gVisor's or a virtual machine's; 2: every limit of the sandbox proved; 1:
+    some not; 0: none, for one's own nodes); nothing falls back silently. `inputs` appear read-only below /in, `outputs`
+    names files or patterns below /out (the job's working folder) that are collected: `*` and `?` stay within a name,
+    `**` crosses folders, and what names a folder takes what is in it. A name without wildcards must be there when the
+    job ends. `network` is what the job needs of it; by default it has none.
     """
 
     version: Literal[1]
@@ -148,6 +219,7 @@ class JobDocument(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
     retries: Retries = Retries()
     isolation: Annotated[int, Meta(ge=0, le=3)] = 2
     array: Array | None = None
+    network: Network | None = None
     labels: Annotated[dict[Name, Annotated[str, Meta(max_length=256)]], Meta(max_length=limits.LABELS)] = {}
 
     checks_itself: ClassVar[bool] = True

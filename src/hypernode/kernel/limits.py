@@ -44,6 +44,15 @@ WASM_FUEL: Final = 2**53 - 1
 """Fuel of a WebAssembly task where its job names none: at a billion a second a hundred days, so that its timeout
 comes first."""
 WASM_SEED: Final = 2**53 - 1
+IMAGE_NAME_CHARS: Final = 512
+EGRESS_DESTINATIONS: Final = 64
+EGRESS_BYTES: Final = 1 * TIB
+SERVICE_PORTS: Final = 16
+
+# secrets
+SECRET_CHARS: Final = 8 * KIB
+"""A password or token; registries hand out tokens of several KiB."""
+SECRETS_PER_PROJECT: Final = 100
 
 # artifacts and outputs
 ARTIFACT_BYTES: Final = 64 * GIB

@@ -59,6 +59,13 @@ class Work(msgspec.Struct, frozen=True, kw_only=True):
     outputs: Annotated[tuple[OutputFile, ...], Meta(max_length=limits.OUTPUT_FILES)]
 
 
+class Traffic(msgspec.Struct, frozen=True, kw_only=True):
+    """Bytes between a task and the hosts it was let out to, as the node's proxy carried them."""
+
+    sent_bytes: Count
+    received_bytes: Count
+
+
 class Run(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """How this run went. Times are the node's clock and only advisory; what is paid goes by the coordinator's.
 
@@ -81,6 +88,8 @@ class Run(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     fuel: Count | None = None
     """What a WebAssembly task used up: equal for equal work under the engine that `sandbox` names. Left out for other
     runtimes, and where the task was killed."""
+    egress: Traffic | None = None
+    """Left out where the job asks for no network."""
 
 
 class ReceiptBody(msgspec.Struct, frozen=True, kw_only=True):

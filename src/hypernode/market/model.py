@@ -33,6 +33,8 @@ class Demand(msgspec.Struct, frozen=True, array_like=True):
     timeout_s: int
     remaining_cap: int
     """What may still be spent on the task, in µHYPER."""
+    egress: bool = False
+    ports: bool = False
 
     @property
     def shape(self) -> int:
@@ -138,21 +140,16 @@ def demand_of(document: JobDocument, remaining_cap: int) -> Demand:
         vram_bytes=gpu.vram_bytes if gpu else 0,
         timeout_s=document.timeout_s,
         remaining_cap=remaining_cap,
+        egress=document.network is not None and bool(document.network.egress),
+        ports=document.network is not None and bool(document.network.ports),
     )
 
 
 def exclusion(demand: Demand, has: Capabilities, ask: Ask) -> Exclusion | None:
     """The first thing that keeps a node from ever running this, in a fixed order, or None if it is eligible. The
     price comes last, so that "the cap is too low" is only said of nodes that could do it otherwise."""
-    if demand.runtime not in has.runtimes:
-        return Exclusion("runtime", 1, f"no {demand.runtime!r} runtime", f"ask for one of: {', '.join(has.runtimes)}")
-    if demand.isolation > has.isolation:
-        return Exclusion(
-            "isolation",
-            1,
-            f"isolation {has.isolation} proved where {demand.isolation} is asked for",
-            f"lower isolation to {has.isolation} if you trust the node, or prove more on it (node:status says how)",
-        )
+    if (why := _no_sandbox(demand, has)) is not None:
+        return why
     for code, need, got, text in (
         ("cpu", demand.cpu_milli, has.cpu_milli, _milli),
         ("memory", demand.memory_bytes, has.memory_bytes, show_bytes),
@@ -168,6 +165,28 @@ def exclusion(demand: Demand, has: Capabilities, ask: Ask) -> Exclusion | None:
             1,
             f"costs up to {show(worst)} for {demand.timeout_s} s where {show(demand.remaining_cap)} is allowed",
             f"raise the cap by {show(worst - demand.remaining_cap)} or shorten the timeout",
+        )
+    return None
+
+
+def _no_sandbox(demand: Demand, has: Capabilities) -> Exclusion | None:
+    """Why none of a node's sandboxes has all that is asked for. One of them must have it all."""
+    fit = [sandbox for sandbox in has.sandboxes if demand.runtime in sandbox.runtimes]
+    if not fit:
+        return Exclusion("runtime", 1, f"no {demand.runtime!r} runtime", f"ask for one of: {', '.join(has.runtimes)}")
+    if demand.ports:
+        return Exclusion("ports", 1, "offers no ports", "leave out network.ports: no node offers any yet")
+    if demand.egress:
+        fit = [sandbox for sandbox in fit if sandbox.egress]
+        if not fit:
+            return Exclusion("egress", 1, "lets no job out to the network", "leave out network, or wait for such nodes")
+    best = max(sandbox.isolation for sandbox in fit)
+    if demand.isolation > best:
+        return Exclusion(
+            "isolation",
+            1,
+            f"isolation {best} proved where {demand.isolation} is asked for",
+            f"lower isolation to {best} if you trust the node, or prove more on it (node:doctor says how)",
         )
     return None
 

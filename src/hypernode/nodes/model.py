@@ -47,6 +47,19 @@ class Failure(msgspec.Struct, frozen=True):
     remedy: Annotated[str, Meta(max_length=1024, pattern=NO_NUL)]
 
 
+class SandboxOffer(msgspec.Struct, frozen=True, kw_only=True):
+    """One way in which a node runs jobs: a sandbox, the level it proved at start by attacking itself, and what of
+    jobs was seen to run in it. A node may have several; a task runs in one that has all it asks for."""
+
+    name: Annotated[str, Meta(min_length=1, max_length=64, pattern=NO_NUL)]
+    isolation: Annotated[int, Meta(ge=0, le=3)]
+    runtimes: Annotated[tuple[Text, ...], Meta(max_length=16)]
+    egress: bool = False
+    """Whether tasks can be given a way to the hosts they name, and to nothing else."""
+    proved: Annotated[tuple[Text, ...], Meta(max_length=64)] = ()
+    failed: Annotated[tuple[Failure, ...], Meta(max_length=64)] = ()
+
+
 class Capabilities(msgspec.Struct, frozen=True, kw_only=True):
     """What a node offers. Amounts are what its owner lets jobs use, not what the machine has."""
 
@@ -62,13 +75,19 @@ class Capabilities(msgspec.Struct, frozen=True, kw_only=True):
     cpu_count: Annotated[int, Meta(ge=0, le=65536)] = 0
     python: Text = ""
     """Version of the interpreter jobs get, as in "3.11"."""
-    runtimes: Annotated[tuple[Text, ...], Meta(max_length=16)] = ()
-    sandbox: Text = ""
-    isolation: Annotated[int, Meta(ge=0, le=3)] = 0
-    """The level the sandbox proved at start by attacking itself."""
-    proved: Annotated[tuple[Text, ...], Meta(max_length=64)] = ()
-    failed: Annotated[tuple[Failure, ...], Meta(max_length=64)] = ()
+    sandboxes: Annotated[tuple[SandboxOffer, ...], Meta(max_length=8)] = ()
+    """In the order in which the node prefers them."""
     labels: Annotated[dict[Text, Text], Meta(max_length=limits.LABELS)] = {}
+
+    @property
+    def isolation(self) -> int:
+        """The best level any of its sandboxes proved; 0 without one."""
+        return max((sandbox.isolation for sandbox in self.sandboxes), default=0)
+
+    @property
+    def runtimes(self) -> tuple[str, ...]:
+        """What jobs may ask for, in any of its sandboxes."""
+        return tuple(dict.fromkeys(runtime for sandbox in self.sandboxes for runtime in sandbox.runtimes))
 
 
 class Ask(msgspec.Struct, frozen=True):

@@ -67,12 +67,23 @@ class Welcome(_Message, frozen=True, tag="welcome"):
     drop: tuple[LeaseRef, ...]
 
 
+class RegistryLogin(msgspec.Struct, frozen=True, array_like=True):
+    """What a node shows an image registry. Never written down, and not shown by `repr`."""
+
+    username: Annotated[str, Meta(max_length=256)]
+    password: Annotated[str, Meta(max_length=limits.SECRET_CHARS)]
+
+    def __repr__(self) -> str:
+        return "RegistryLogin(…)"
+
+
 class Lease(_Message, frozen=True, tag="lease"):
-    """Run this task. `document` is the canonical job document."""
+    """Run this task. `document` is the canonical job document; `registry` opens the registry of a private image."""
 
     lease: LeaseRef
     document: Annotated[bytes, Meta(max_length=limits.DOCUMENT_BYTES)]
     remaining_cap: int
+    registry: RegistryLogin | None = None
 
 
 class Cancel(_Message, frozen=True, tag="cancel"):

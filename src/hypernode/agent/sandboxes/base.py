@@ -7,7 +7,9 @@ hostile) → `release` (nothing of it is left). The host must look afterwards as
 from __future__ import annotations
 
 import enum
+import socket
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Protocol
 
@@ -25,7 +27,8 @@ class SandboxError(Exception):
     """The sandbox, not the task, failed. `code` is stable; the message says what to do about it.
 
     Codes: `sandbox.unavailable` (this host cannot run the backend), `sandbox.in_use` (another agent has this home),
-    `sandbox.prepare_failed`, `sandbox.launcher_lost`, `sandbox.task_unknown`, `sandbox.task_invalid`.
+    `sandbox.prepare_failed`, `sandbox.launcher_lost`, `sandbox.engine_lost`, `sandbox.no_network`,
+    `sandbox.task_unknown`, `sandbox.task_invalid`.
     """
 
     def __init__(self, code: str, message: str) -> None:
@@ -67,6 +70,52 @@ class Mount(msgspec.Struct, frozen=True):
     target: str
 
 
+class Image(msgspec.Struct, frozen=True, kw_only=True):
+    """A container image that is here, and what its configuration says (OCI image specification, `config`)."""
+
+    root: str
+    """What the backend that gave it knows it by: the folder of its files, or an engine's image id."""
+    entrypoint: tuple[str, ...]
+    command: tuple[str, ...]
+    environment: dict[str, str]
+    working_folder: str
+
+
+class Login(msgspec.Struct, frozen=True):
+    """What opens a private registry. Not shown by `repr`."""
+
+    username: str
+    password: str
+
+    def __repr__(self) -> str:
+        return "Login(…)"
+
+
+class ImageError(Exception):
+    """An image cannot be had. `job_fault`: it would be the same on every node.
+
+    Codes: `image.not_found`, `image.denied` (the registry wants other credentials), `image.tampered` (what arrived is
+    not what the digest names), `image.too_large`, `image.unsupported` (no variant for this machine, or what cannot be
+    unpacked), `image.registry_unreachable`, `image.failed`.
+    """
+
+    def __init__(self, code: str, message: str, *, job_fault: bool = False) -> None:
+        super().__init__(message)
+        self.code = code
+        self.job_fault = job_fault
+
+
+class Images(Protocol):
+    """Where a backend's images come from: a pull-through cache by digest, bounded, the least recently used goes."""
+
+    def hold(self, reference: str, login: Login | None = None) -> AbstractAsyncContextManager[Image]:
+        """The image `registry/repository@sha256:…`, pulled if it is not here, for as long as the block runs.
+
+        `sha256` names a manifest, or an index of them, of which this machine's variant is taken. Concurrent calls for
+        one image share a pull. Raises ImageError.
+        """
+
+
 class Task(msgspec.Struct, frozen=True, kw_only=True):
     """One program to run once. `key` is unique among live tasks and a safe file name (`[A-Za-z0-9._-]`, ≤ 100)."""
 
@@ -74,14 +123,19 @@ class Task(msgspec.Struct, frozen=True, kw_only=True):
     argv: tuple[str, ...]
     environment: dict[str, str]
     working_folder: str
-    """Absolute, inside: `/tmp`, `/out` or below a mount; made (empty, read-only) if it does not exist."""
+    """Absolute, inside: `/tmp`, `/out`, below a mount or in the image; made (empty, read-only) if it does not exist."""
     mounts: tuple[Mount, ...]
     limits: Limits
     outputs: bool
     """Whether the task gets a writable /out."""
     report: bool = False
-    """Whether the program's descriptor 0 is the writing end of a pipe whose content becomes `Outcome.report`, instead
-    of /dev/null: for hosts of other programs (WebAssembly), which can keep it from what they host."""
+    """Whether what the program reports becomes `Outcome.report`: for hosts of other programs (WebAssembly), which can
+    keep the way there from what they host. The way is the file that the environment variable HYPERNODE_REPORT names,
+    or, without the variable, descriptor 0."""
+    image: Image | None = None
+    """The file system to run in, held for as long as the task lives; the host's own system folders without one."""
+    egress: bool = False
+    """Whether `listen` will be asked for. Without it no connection leaves the sandbox; with it none but to there."""
 
 
 class Reason(enum.StrEnum):
@@ -136,8 +190,10 @@ class Capabilities(msgspec.Struct, frozen=True, kw_only=True):
     """What a backend proved on this host. `isolation`: 0 none, 1 some limits, 2 every limit, 3 its own kernel."""
 
     backend: str
+    """As in `bubblewrap`, `docker/runc`, `docker/runsc`, `podman/runc`."""
     isolation: int
     proved: tuple[str, ...]
+    """Of memory, processes, cpu, network, time, uid, disk, files, log, calls, host; and egress, which is no limit."""
     failed: tuple[Failure, ...]
 
 
@@ -147,8 +203,16 @@ OnOutput = Callable[[int, bytes], Awaitable[None] | None]
 OnStarted = Callable[[], Awaitable[None] | None]
 
 
+PROXY_PORT = 3128
+"""Where a task with `egress` finds its proxy, on its own loopback."""
+
+
 class Sandbox(Protocol):
     """A backend. Methods may be called concurrently for different keys; every one may raise SandboxError."""
+
+    @property
+    def images(self) -> Images | None:
+        """Where images for its tasks come from; None if it cannot run any."""
 
     async def probe(self) -> Capabilities:
         """Attack itself and say what held. Raises `sandbox.unavailable` if nothing can run at all."""
@@ -162,6 +226,10 @@ class Sandbox(Protocol):
         Always drains; kills at the log limit and the wall limit. Cancelling this coroutine kills the task, waits
         until it is gone and then re-raises.
         """
+
+    async def listen(self, key: str) -> socket.socket:
+        """A listening socket on 127.0.0.1:PROXY_PORT *inside* the network of a prepared task with `egress`, for whoever
+        answers it out here. Closing it is the caller's. Raises `sandbox.no_network` where the backend cannot do it."""
 
     async def kill(self, key: str, reason: Reason) -> None:
         """SIGKILL everything of a running task; `run` then returns with `reason`. Unknown keys are ignored."""

@@ -13,6 +13,7 @@ import inspect
 import os
 import re
 import shutil
+import socket
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,7 @@ from hypernode.agent.sandboxes.base import (
     STDERR,
     STDOUT,
     Capabilities,
+    Images,
     OnOutput,
     OnStarted,
     Outcome,
@@ -76,6 +78,15 @@ class BubblewrapSandbox:
         self._prepared: dict[str, _Prepared] = {}
 
     # -------------------------------------------------------------------------------------------- interface
+
+    @property
+    def images(self) -> Images | None:
+        """See `base.Sandbox.images`."""
+        return None
+
+    async def listen(self, key: str) -> socket.socket:
+        """See `base.Sandbox.listen`."""
+        raise SandboxError("sandbox.no_network", "this sandbox lets nothing out")
 
     async def probe(self) -> Capabilities:
         """See `base.Sandbox.probe`. Takes one to three seconds."""

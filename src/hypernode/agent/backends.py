@@ -1,0 +1,114 @@
+"""The sandboxes of this node, each with what was proved of it, and which of them a job runs in."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Sequence
+
+from hypernode.agent.refusal import GiveBack
+from hypernode.agent.sandboxes.base import Sandbox, SandboxError
+from hypernode.agent.wasm.host import WasmHost
+from hypernode.jobs.model import JobDocument
+from hypernode.nodes.model import Failure, SandboxOffer
+
+log = logging.getLogger(__name__)
+
+
+class Backend:
+    """One sandbox. Until `probe` has been called it offers nothing."""
+
+    def __init__(self, sandbox: Sandbox, wasm: WasmHost | None) -> None:
+        """Without `wasm` WebAssembly is neither tried nor offered."""
+        self.sandbox = sandbox
+        self.wasm = wasm
+        self.offer: SandboxOffer | None = None
+        """What was proved last."""
+
+    async def probe(self) -> SandboxOffer:
+        """Have the sandbox attack itself, and try in it what jobs may ask for. Raises SandboxError."""
+        making = self.wasm.make() if self.wasm is not None else asyncio.sleep(0)
+        proved, _ = await asyncio.gather(self.sandbox.probe(), making)
+        runtimes = ["python"]
+        failed = [Failure(failure.limit[:256], failure.remedy[:1024]) for failure in proved.failed]
+        if self.sandbox.images is not None:
+            runtimes.append("container")
+        if proved.isolation and self.wasm is not None:  # a sandbox that proved nothing has nothing to prove it with
+            failure = await self.wasm.probe()
+            if failure is None:
+                runtimes.append("wasm")
+            else:
+                failed.append(Failure(failure.limit[:256], failure.remedy[:1024]))
+        self.offer = SandboxOffer(
+            name=proved.backend[:64],
+            isolation=proved.isolation,
+            runtimes=tuple(runtimes),
+            egress="egress" in proved.proved,
+            proved=tuple(name[:256] for name in proved.proved[:64]),
+            failed=tuple(failed[:64]),
+        )
+        return self.offer
+
+    def why_not(self, document: JobDocument) -> GiveBack | None:
+        """Why a job cannot run in this sandbox, or None."""
+        offer = self.offer
+        runtime = document.runtime.__struct_config__.tag
+        if offer is None or runtime not in offer.runtimes:
+            return GiveBack("node.no_runtime", f"this node runs no {runtime} jobs")
+        if document.network is not None and document.network.ports:
+            return GiveBack("node.no_network", "this node offers no ports")
+        if document.network is not None and document.network.egress and not offer.egress:
+            return GiveBack("node.no_network", "this node lets no job out to the network")
+        if document.isolation > offer.isolation:
+            return GiveBack("node.isolation", f"level {document.isolation} wanted, {offer.isolation} proved")
+        return None
+
+
+class Backends:
+    """All of a node's sandboxes, in the order in which it prefers them."""
+
+    def __init__(self, backends: Sequence[Backend]) -> None:
+        self._all = tuple(backends)
+
+    async def probe(self) -> tuple[SandboxOffer, ...]:
+        """Probe each. One that cannot run at all is left out; raises SandboxError if that is so of every one."""
+        errors: list[SandboxError] = []
+        for backend in self._all:
+            try:
+                offer = await backend.probe()
+            except SandboxError as error:
+                backend.offer = None
+                errors.append(error)
+                log.warning("a sandbox is left out: %s", error)
+                continue
+            log.info("sandbox %s proved isolation level %d", offer.name, offer.isolation)
+            for failure in offer.failed:
+                log.warning("limit not proved in %s: %s; %s", offer.name, failure.limit, failure.remedy)
+        if len(errors) == len(self._all):
+            raise errors[0]
+        return tuple(backend.offer for backend in self._all if backend.offer is not None)
+
+    def choose(self, document: JobDocument) -> Backend:
+        """The first that has all the job asks for. Raises GiveBack with what the last one lacks."""
+        why: GiveBack | None = None
+        for backend in self._all:
+            why = backend.why_not(document)
+            if why is None:
+                return backend
+        assert why is not None, "a node has a sandbox"
+        raise why
+
+    async def reap(self) -> None:
+        """See `Sandbox.reap`. One that cannot run has nothing to reap."""
+        for backend in self._all:
+            try:
+                await backend.sandbox.reap()
+            except SandboxError as error:
+                if error.code != "sandbox.unavailable":
+                    raise
+                log.info("a sandbox has nothing to reap: %s", error)
+
+    async def close(self) -> None:
+        """See `Sandbox.close`."""
+        for backend in self._all:
+            await backend.sandbox.close()

@@ -1,0 +1,1 @@
+"""Container images: how they are named, and what a registry says of them."""
