@@ -6,7 +6,12 @@
     │   ├── TooLarge
     │   ├── HashMismatch
     │   ├── CapTooLow
-    │   └── RangeNotSatisfiable
+    │   ├── RangeNotSatisfiable
+    │   ├── ImageNotFound
+    │   ├── ImageDenied
+    │   ├── ImageInvalid
+    │   ├── SecretUnknown
+    │   └── SecretMismatch
     ├── Refused               the caller may not, or not now
     │   ├── Unauthenticated
     │   ├── Forbidden
@@ -18,9 +23,11 @@
     │   ├── IdempotencyMismatch
     │   ├── JobEnded
     │   ├── OffsetMismatch
+    │   ├── SecretUnreadable
     │   └── StaleLease
     ├── Unavailable           nobody's fault that repeating later would not mend
-    │   └── Overloaded
+    │   ├── Overloaded
+    │   └── RegistryUnreachable
     └── InternalError
         └── InvariantViolated our own fault, found before it could do harm
 
@@ -116,6 +123,36 @@ class RangeNotSatisfiable(InvalidInput):
     status = 416
 
 
+class ImageNotFound(InvalidInput):
+    """The registry has no such image, or shows it only to those who log in."""
+
+    code = "image.not_found"
+
+
+class ImageDenied(InvalidInput):
+    """The registry wants other credentials for this image."""
+
+    code = "image.denied"
+
+
+class ImageInvalid(InvalidInput):
+    """What the registry gives under this name is no image that could be run."""
+
+    code = "image.invalid"
+
+
+class SecretUnknown(InvalidInput):
+    """The job names a secret that its project does not have."""
+
+    code = "secret.unknown"
+
+
+class SecretMismatch(InvalidInput):
+    """The secret that the job names is for another registry than its image's."""
+
+    code = "secret.wrong_registry"
+
+
 class Refused(HypernodeError):
     """The request is refused."""
 
@@ -188,6 +225,12 @@ class OffsetMismatch(Conflict):
     code = "offset.mismatch"
 
 
+class SecretUnreadable(Conflict):
+    """The secret was sealed with a key that the coordinator no longer has; set it again."""
+
+    code = "secret.unreadable"
+
+
 class StaleLease(Conflict):
     """The lease is no longer held: a newer epoch exists or the attempt has ended."""
 
@@ -207,6 +250,13 @@ class Overloaded(Unavailable):
 
     code = "server.overloaded"
     status = 429
+
+
+class RegistryUnreachable(Unavailable):
+    """The image's registry cannot be asked, or did not answer as registries do."""
+
+    code = "image.registry_unreachable"
+    status = 502
 
 
 class InternalError(HypernodeError):
