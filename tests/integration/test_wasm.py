@@ -23,7 +23,9 @@ from hypernode.agent import interpreter as interpreters
 from hypernode.agent import plan
 from hypernode.agent.interpreter import Interpreter
 from hypernode.agent.refusal import GiveBack
+from hypernode.agent.sandboxes.base import Sandbox
 from hypernode.agent.sandboxes.bubblewrap import BubblewrapSandbox
+from hypernode.agent.sandboxes.process import ProcessSandbox
 from hypernode.agent.wasm import selftest, site
 from hypernode.agent.wasm.host import WasmHost
 from hypernode.agent.wasm.report import judge_run, ran
@@ -47,8 +49,14 @@ def interpreter(tmp_path_factory: pytest.TempPathFactory) -> Interpreter:
     return interpreters.prepare(tmp_path_factory.mktemp("store"))
 
 
+@pytest.fixture(scope="module", params=["bubblewrap", "process"])
+def kind(request: pytest.FixtureRequest) -> str:
+    """The sandbox around the runner: the strongest, and the one of hosts that have none."""
+    return str(request.param)
+
+
 @pytest.fixture(scope="module")
-def wasm_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def wasm_folder(kind: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("wasm")
 
 
@@ -67,7 +75,7 @@ class Ended(NamedTuple):
 class Node:
     """A sandbox and a WebAssembly host, and a way to run a module with them as an attempt does."""
 
-    def __init__(self, folder: Path, host: WasmHost, sandbox: BubblewrapSandbox) -> None:
+    def __init__(self, folder: Path, host: WasmHost, sandbox: Sandbox) -> None:
         self.folder = folder
         self.host = host
         self.sandbox = sandbox
@@ -120,16 +128,17 @@ class Node:
         return Ended(verdict, streams[1], streams[2].decode(), found)
 
 
-async def make_node(tmp_path: Path, interpreter: Interpreter, wasm_folder: Path) -> Node:
-    sandbox = BubblewrapSandbox(tmp_path / "sandbox", interpreter)
+async def make_node(tmp_path: Path, interpreter: Interpreter, wasm_folder: Path, kind: str = "bubblewrap") -> Node:
+    make = BubblewrapSandbox if kind == "bubblewrap" else ProcessSandbox
+    sandbox: Sandbox = make(tmp_path / "sandbox", interpreter)
     host = WasmHost(wasm_folder, interpreter, sandbox, 1 << 30)
     assert await host.make() is None
     return Node(tmp_path, host, sandbox)
 
 
 @pytest.fixture
-async def node(tmp_path: Path, interpreter: Interpreter, wasm_folder: Path) -> AsyncIterator[Node]:
-    node = await make_node(tmp_path, interpreter, wasm_folder)
+async def node(tmp_path: Path, interpreter: Interpreter, wasm_folder: Path, kind: str) -> AsyncIterator[Node]:
+    node = await make_node(tmp_path, interpreter, wasm_folder, kind)
     try:
         yield node
     finally:

@@ -26,6 +26,8 @@ from hypernode.agent.wasm.wasi import Exited, RandomStream, RepeatableWasi
 
 MAGIC: Final = b"\0asm\x01\0\0\0"
 COMPONENT: Final = b"\0asm\x0d\0\x01\0"
+ROOT: Final = os.environ.get("HYPERNODE_ROOT", "")
+"""What stands before the paths of this command line and of its settings: a folder, where there is no own /."""
 TRAPPED: Final = 134
 """Exit code of a program that trapped: what a shell shows for one that aborted."""
 STACK_BYTES: Final = 1 << 20
@@ -143,11 +145,11 @@ def _world(settings: dict[str, Any], environment: list[str], arguments: list[str
     wasi.inherit_stdout()
     wasi.inherit_stderr()
     if settings["outputs"]:
-        wasi.preopen_dir("/out", ".")  # libraries take relative paths from here
+        wasi.preopen_dir(f"{ROOT}/out", ".")  # libraries take relative paths from here
     if settings["inputs"]:
-        wasi.preopen_dir("/in", "/in", fs_mutable=False)
+        wasi.preopen_dir(f"{ROOT}/in", "/in", fs_mutable=False)
     if settings["outputs"]:
-        wasi.preopen_dir("/out", "/out")
+        wasi.preopen_dir(f"{ROOT}/out", "/out")
     return wasi
 
 
@@ -158,13 +160,13 @@ def main() -> NoReturn:
     what, first, second, *rest = sys.argv[1:]
     if what == "compile":
         try:
-            said = compile_module(first, second)
+            said = compile_module(ROOT + first, ROOT + second)
         except BadModule as error:
             said = {"bad_module": str(error)[:MESSAGE_CHARS]}
     else:
         settings = json.loads(second)
         variables: int = settings["variables"]
-        said = run_module(first, settings, rest[:variables], rest[variables:])
+        said = run_module(ROOT + first, settings, rest[:variables], rest[variables:])
         if said["trap"]:
             sys.stderr.write(f"hypernode: trapped: {said['trap']}\n")
             sys.stderr.flush()
