@@ -110,7 +110,7 @@ def test_more_isolation_than_anyone_proved_waits_and_says_why(net: Net) -> None:
     assert [(item.code, item.nodes) for item in quote.excluded] == [("isolation", 2)]
     submitted = net.client.submit(job)
     explained = net.client.explain(submitted.id)
-    assert "isolation 2 proved where 3 is asked for" in explained.sentences[-2]
+    assert "isolation 2 proved for python jobs where 3 is asked for" in explained.sentences[-2]
     assert net.client.job(submitted.id).state == "queued"
     assert net.client.cancel(submitted.id).state == "cancelled"
     assert net.client.job(submitted.id).spent == 0

@@ -5,9 +5,21 @@ import string
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from hypernode.jobs.model import Array, ArtifactRef, Gpu, JobDocument, PythonRuntime, Resources, Retries, WasmRuntime
+from hypernode.jobs.model import (
+    Array,
+    ArtifactRef,
+    ContainerRuntime,
+    Destination,
+    Gpu,
+    JobDocument,
+    Network,
+    PythonRuntime,
+    Resources,
+    Retries,
+    WasmRuntime,
+)
 from hypernode.kernel import limits
-from hypernode.ledger.receipt import Decision, Outcome, OutputFile, ReceiptBody, Run, Split, Work
+from hypernode.ledger.receipt import Decision, Outcome, OutputFile, ReceiptBody, Run, Split, Traffic, Work
 from hypernode.nodes.model import Ask, Capabilities, Failure, GpuInfo, SandboxOffer
 
 safe = 2**53 - 1
@@ -32,6 +44,31 @@ resources = st.builds(
     disk_bytes=st.integers(0, limits.DISK_BYTES),
     gpu=st.none() | st.builds(Gpu, st.integers(1, limits.GPUS), st.integers(0, limits.MEMORY_BYTES)),
 )
+labels = st.from_regex(r"[a-z0-9]([a-z0-9-]{0,10}[a-z0-9])?", fullmatch=True)
+host_names = st.builds(
+    lambda parts, last: ".".join([*parts, last]),
+    st.lists(labels, max_size=3),
+    labels.filter(lambda text: text[0] > "9"),
+)
+hosts = st.builds("{}{}".format, st.sampled_from(["", "*."]), host_names) | st.ip_addresses().map(str).filter(
+    lambda text: not text.startswith("::ffff:")
+)
+destinations = st.builds(Destination, hosts, st.integers(1, 65535))
+networks = st.builds(
+    Network,
+    egress=st.lists(destinations, min_size=1, max_size=3, unique=True).map(tuple),
+    egress_bytes=st.integers(1, limits.EGRESS_BYTES),
+    ports=st.lists(st.integers(1, 65535), max_size=2, unique=True).map(tuple),
+)
+image_parts = st.from_regex(r"[a-z0-9]+((\.|_|__|-+)[a-z0-9]+){0,2}", fullmatch=True)
+registries = st.sampled_from(["docker.io", "ghcr.io", "localhost:5000", "127.0.0.1:5000", "[::1]:443", "R.example"])
+images = st.builds(
+    "{}/{}{}{}".format,
+    registries,
+    st.lists(image_parts, min_size=1, max_size=3).map("/".join),
+    st.just("") | st.from_regex(r":[A-Za-z0-9_][A-Za-z0-9_.-]{0,20}", fullmatch=True),
+    st.just("") | hashes.map("@sha256:{}".format),
+)
 
 
 def _free(inputs: dict[str, ArtifactRef]) -> bool:
@@ -52,11 +89,12 @@ _python_documents = st.builds(
     retries=st.builds(Retries, st.integers(0, limits.RETRIES), st.integers(0, limits.RETRIES)),
     isolation=st.integers(0, 3),
     array=st.none() | st.builds(Array, st.integers(1, limits.ARRAY_TASKS), variables),
+    network=st.none() | networks,
     labels=st.dictionaries(names, words, max_size=3),
 )
 _wasm_documents = st.builds(
     lambda document, name, module, runtime: replace(
-        document, inputs={name: module}, runtime=replace(runtime, module=name)
+        document, inputs={name: module}, runtime=replace(runtime, module=name), network=None
     ),
     _python_documents,
     paths,
@@ -69,7 +107,19 @@ _wasm_documents = st.builds(
         seed=st.none() | st.integers(0, limits.WASM_SEED),
     ),
 )
-documents = _python_documents | _wasm_documents
+_container_documents = st.builds(
+    lambda document, runtime: replace(document, runtime=runtime),
+    _python_documents,
+    st.builds(
+        ContainerRuntime,
+        image=images,
+        entrypoint=st.none() | st.builds(lambda first, rest: (first, *rest), words.filter(bool), st.lists(words)),
+        arguments=st.none() | st.lists(words, max_size=4).map(tuple),
+        working_folder=st.none() | st.just("/") | paths.map("/{}".format),
+        registry_secret=st.none() | names,
+    ),
+)
+documents = _python_documents | _wasm_documents | _container_documents
 
 amounts = st.integers(0, limits.MICRO_HYPER)
 asks = st.builds(Ask, amounts, amounts)
@@ -123,6 +173,7 @@ bodies = st.builds(
         sandbox=words,
         isolation=st.integers(0, 3),
         fuel=st.none() | counts,
+        egress=st.none() | st.builds(Traffic, sent_bytes=counts, received_bytes=counts),
     ),
 )
 splits = st.builds(Split, price=counts, operator=counts, treasury=counts, incentive=counts, stakers=counts)

@@ -11,11 +11,21 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hypernode.jobs.model import JobDocument, check_path, decode_canonical, encode, identify, parse, parse_text
+from hypernode.jobs.model import (
+    JobDocument,
+    Network,
+    check_host,
+    check_path,
+    decode_canonical,
+    encode,
+    identify,
+    parse,
+    parse_text,
+)
 from hypernode.kernel import decode, limits
 from hypernode.kernel.canonical import canonical
 from hypernode.kernel.errors import HypernodeError, InvalidInput, Malformed
-from props.strategies import documents
+from props.strategies import documents, hosts, networks
 
 plain = st.recursive(
     st.none()
@@ -154,3 +164,71 @@ def test_numbers_have_one_canonical_form_or_none(number: float) -> None:
         )
     else:
         assert float(json.loads(data)[0]) == float(number)
+
+
+CONTAINER = {"version": 1, "cap": 1, "runtime": {"type": "container", "image": "alpine"}}
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "where"),
+    [
+        ("runtime.image", "Alpine", "$.runtime.image"),
+        ("runtime.image", "alpine@sha256:beef", "$.runtime.image"),
+        ("runtime.image", "alpine:3\n", "$.runtime.image"),
+        ("runtime.image", "-x", "$.runtime.image"),
+        ("runtime.entrypoint", [], "$.runtime.entrypoint"),
+        ("runtime.entrypoint", ["", "x"], "$.runtime"),
+        ("runtime.arguments", ["a\0"], "$.runtime"),
+        ("runtime.working_folder", "app", "$.runtime.working_folder"),
+        ("runtime.working_folder", "/app/../..", "$.runtime.working_folder"),
+        ("runtime.registry_secret", "../x", "$.runtime.registry_secret"),
+        ("network", {}, "$.network"),
+        ("network", {"egress": [{"host": "a.example"}, {"host": "a.example", "port": 443}]}, "$.network"),
+        ("network", {"ports": [80, 80]}, "$.network"),
+        ("network", {"egress": [{"host": "a.example"}], "egress_bytes": 0}, "$.network.egress_bytes"),
+        ("network", {"egress": [{"host": "a.example", "port": 0}]}, "$.network.egress[0].port"),
+        ("network", {"egress": [{"host": "https://a.example"}]}, "$.network.egress[0].host"),
+        ("network", {"egress": [{"host": "a.example"}] * 65}, "$.network.egress"),
+    ],
+)
+def test_what_containers_and_networks_cannot_be(path: str, value: Any, where: str) -> None:
+    document = copy.deepcopy(CONTAINER)
+    *way, last = path.split(".")
+    target: Any = document
+    for part in way:
+        target = target[part]
+    target[last] = value
+    with pytest.raises(InvalidInput) as caught:
+        parse(document)
+    assert [error.path for error in caught.value.errors] == [where]
+
+
+@given(hosts)
+def test_hosts_have_one_form(host: str) -> None:
+    check_host(host)
+    for other in (host.upper(), host + ".", f" {host}", f"{host}/443", f"*.*.{host}", f"[{host}]"):
+        if other != host:
+            with pytest.raises(ValueError, match=r"host|address"):
+                check_host(other)
+
+
+@pytest.mark.parametrize(
+    "host",
+    ["127.1", "2130706433", "0x7f.1", "a.0x7f", "1.2.3.04", "*.1.2.3.4", "::FFFF", "0:0:0:0:0:0:0:1", "fe80::1%2"],
+)
+def test_addresses_in_disguise_are_no_hosts(host: str) -> None:
+    with pytest.raises(ValueError, match=r"host|address"):
+        check_host(host)
+
+
+@given(networks)
+def test_a_module_has_no_network(network: Network) -> None:
+    document = {
+        "version": 1,
+        "cap": 1,
+        "runtime": {"type": "wasm", "module": "m"},
+        "inputs": {"m": {"sha256": "0" * 64, "size_bytes": 8}},
+    }
+    parse(document)
+    with pytest.raises(InvalidInput, match="leave network out"):
+        parse({**document, "network": msgspec.to_builtins(network)})

@@ -14,7 +14,7 @@ from hypernode.nodes.model import Ask, Capabilities, GpuInfo, SandboxOffer
 
 demands = st.builds(
     Demand,
-    runtime=st.sampled_from(["python", "wasm"]),
+    runtime=st.sampled_from(["python", "wasm", "container"]),
     isolation=st.integers(0, 3),
     cpu_milli=st.sampled_from([10, 500, 1000, 3000]),
     memory_bytes=st.sampled_from([16, 100, 1000]),
@@ -23,6 +23,8 @@ demands = st.builds(
     vram_bytes=st.sampled_from([0, 8, 80]),
     timeout_s=st.sampled_from([1, 60]),
     remaining_cap=st.sampled_from([0, 100, 6000, limits.MICRO_HYPER]),
+    egress=st.booleans(),
+    ports=st.sampled_from([False, False, False, True]),
 ).map(lambda demand: demand if demand.gpus else msgspec.structs.replace(demand, vram_bytes=0))
 machines = st.builds(
     Capabilities,
@@ -36,7 +38,7 @@ machines = st.builds(
             SandboxOffer,
             name=st.just("s"),
             isolation=st.integers(0, 3),
-            runtimes=st.sampled_from([("python",), ("python", "wasm"), ("container",), ()]),
+            runtimes=st.sampled_from([("python",), ("python", "wasm"), ("python", "container"), ("container",), ()]),
             egress=st.booleans(),
         ),
         max_size=3,
@@ -111,6 +113,45 @@ def test_reasons_are_counted(demand: Demand, found: list[tuple[Capabilities, Ask
     summary = summarize(reasons)
     assert sum(entry.nodes for entry in summary) == len(reasons)
     assert [entry.nodes for entry in summary] == sorted((entry.nodes for entry in summary), reverse=True)
+
+
+@given(demands, machines, asks)
+@settings(max_examples=300)
+def test_one_sandbox_must_have_it_all(demand: Demand, has: Capabilities, ask: Ask) -> None:
+    fits = [
+        sandbox
+        for sandbox in has.sandboxes
+        if demand.runtime in sandbox.runtimes
+        and sandbox.isolation >= demand.isolation
+        and (sandbox.egress or not demand.egress)
+        and not demand.ports
+    ]
+    why = exclusion(demand, has, ask)
+    assert (why is not None and why.code in ("runtime", "ports", "egress", "isolation")) == (not fits)
+
+
+@given(demands, machines, asks)
+@settings(max_examples=300)
+def test_following_a_remedy_gets_past_its_reason(demand: Demand, has: Capabilities, ask: Ask) -> None:
+    why = exclusion(demand, has, ask)
+    match why and why.code:
+        case "isolation":
+            assert why is not None
+            level = int(why.remedy.removeprefix("lower isolation to ").split()[0])
+            eased = msgspec.structs.replace(demand, isolation=level)
+            assert level < demand.isolation and str(level) in why.reason
+        case "egress":
+            eased = msgspec.structs.replace(demand, egress=False)
+        case "ports":
+            eased = msgspec.structs.replace(demand, ports=False)
+        case "runtime" if has.runtimes:
+            assert why is not None
+            offered = why.remedy.removeprefix("ask for one of: ").split(", ")
+            eased = msgspec.structs.replace(demand, runtime=offered[0])
+        case _:
+            return
+    after = exclusion(eased, has, ask)
+    assert after is None or why is None or after.code != why.code
 
 
 @given(demands, demands)

@@ -179,6 +179,8 @@ def _check(item: Report, tally: Tally, document: JobDocument) -> None:
         raise InvalidInput("the receipt says cancelled, which nobody asked for")
     if body.run.isolation < document.isolation:
         raise InvalidInput(f"the task ran at isolation {body.run.isolation} where {document.isolation} was asked for")
+    if body.run.egress is not None and not document.egress:
+        raise InvalidInput("the receipt speaks of traffic, where the job asked for none")
     declared = Patterns(document.outputs)
     absent = declared.missing(output.path for output in body.work.outputs)
     if absent and succeeded(body.work.outcome, body.work.exit_code):

@@ -23,6 +23,7 @@ from hypernode.kernel.money import MicroHyper
 VERSION: Final = 1
 
 _HOST = re.compile(r"(?!-)[a-z0-9-]{1,63}(?<!-)(\.(?!-)[a-z0-9-]{1,63}(?<!-))*")
+_NUMBER = re.compile(r"[0-9]+|0x[0-9a-f]*")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 
@@ -46,15 +47,21 @@ def check_absolute(path: str) -> None:
 
 
 def check_host(host: str) -> None:
-    """Raise ValueError unless `host` is a name or an IPv4 or IPv6 address, or a name behind `*.`."""
+    """Raise ValueError unless `host` is a name, a name behind `*.`, or an IPv4 or IPv6 address in its usual form."""
     name = host.removeprefix("*.")
-    if name != host and not _HOST.fullmatch(name):
+    # What ends in a number is an address to everything that resolves names: 127.1 is 127.0.0.1 in disguise.
+    if _HOST.fullmatch(name) and not _NUMBER.fullmatch(name.rpartition(".")[2]):
+        return
+    if name != host:
         raise ValueError(f"{host!r}: what follows '*.' must be a host name")
-    if not _HOST.fullmatch(name):
-        try:
-            ipaddress.ip_address(name)
-        except ValueError:
-            raise ValueError(f"{host!r} is neither a host name in lower case nor an IP address") from None
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        raise ValueError(f"{host!r} is neither a host name in lower case nor an IP address") from None
+    if isinstance(address, ipaddress.IPv6Address):
+        address = address.ipv4_mapped or ipaddress.IPv6Address(int(address))  # without a zone
+    if str(address) != host:
+        raise ValueError(f"{host!r}: write the address as {address}")
 
 
 # `$` alone would take a final newline; `(?!\n)` after it is understood by Python and ECMAScript alike.
@@ -133,9 +140,18 @@ class ContainerRuntime(msgspec.Struct, frozen=True, forbid_unknown_fields=True, 
     registry_secret: Name | None = None
 
     def __post_init__(self) -> None:
-        texts = [*(self.arguments or ()), *(self.entrypoint or ())]
-        if any("\x00" in text for text in texts) or self.entrypoint == ("",):
-            raise ValueError("arguments must not contain NUL characters, and an entry point must not be empty")
+        references.check(self.image)
+        if self.working_folder is not None:
+            check_absolute(self.working_folder)
+        if any("\x00" in text for text in (*(self.arguments or ()), *(self.entrypoint or ()))):
+            raise ValueError("arguments must not contain NUL characters")
+        if self.entrypoint is not None and not self.entrypoint[0]:
+            raise ValueError("the first part of entrypoint names the program; it must not be empty")
+
+    @property
+    def reference(self) -> references.Reference:
+        """The image's name, taken apart."""
+        return references.parse(self.image)
 
 
 Runtime = PythonRuntime | WasmRuntime | ContainerRuntime
@@ -147,6 +163,9 @@ class Destination(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     host: HostPattern
     port: Annotated[int, Meta(ge=1, le=65535)] = 443
+
+    def __post_init__(self) -> None:
+        check_host(self.host)
 
 
 class Network(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -161,6 +180,12 @@ class Network(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     egress: Annotated[tuple[Destination, ...], Meta(max_length=limits.EGRESS_DESTINATIONS)] = ()
     egress_bytes: Annotated[int, Meta(ge=1, le=limits.EGRESS_BYTES, extra={"unit": "bytes"})] = limits.GIB
     ports: Annotated[tuple[Annotated[int, Meta(ge=1, le=65535)], ...], Meta(max_length=limits.SERVICE_PORTS)] = ()
+
+    def __post_init__(self) -> None:
+        if not self.egress and not self.ports:
+            raise ValueError("network names nothing; list hosts in egress, or leave network out")
+        if len(set(self.egress)) != len(self.egress) or len(set(self.ports)) != len(self.ports):
+            raise ValueError("network names something twice")
 
 
 class Gpu(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -240,6 +265,8 @@ class JobDocument(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
                 raise ValueError(f"runtime.module {module!r} is not among the inputs")
             case WasmRuntime(module=module) if self.inputs[module].size_bytes > limits.WASM_MODULE_BYTES:
                 raise ValueError(f"runtime.module {module!r} has more than {limits.WASM_MODULE_BYTES} bytes")
+            case WasmRuntime() if self.network is not None:
+                raise ValueError("a WebAssembly module has no network; leave network out, or use another runtime")
             case _:
                 pass
         if any("\x00" in value for value in (*self.environment.values(), *self.labels.values())):
@@ -254,6 +281,11 @@ class JobDocument(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
     def cap_per_task(self) -> MicroHyper:
         """The most one task may cost, in µHYPER."""
         return MicroHyper(self.cap)
+
+    @property
+    def egress(self) -> bool:
+        """Whether its tasks may reach anything."""
+        return self.network is not None and bool(self.network.egress)
 
     @property
     def artifacts(self) -> tuple[ArtifactRef, ...]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Sequence
+from typing import Final
 from uuid import UUID
 
 import msgspec
@@ -18,6 +19,9 @@ from hypernode.kernel.money import show
 from hypernode.kernel.units import show_bytes
 from hypernode.ledger.model import worst_price
 from hypernode.nodes.model import Ask, Capabilities
+
+KERNEL_OF_ITS_OWN: Final = 3
+"""The isolation level that no mending of a node reaches without another sandbox."""
 
 
 class Demand(msgspec.Struct, frozen=True, array_like=True):
@@ -140,7 +144,7 @@ def demand_of(document: JobDocument, remaining_cap: int) -> Demand:
         vram_bytes=gpu.vram_bytes if gpu else 0,
         timeout_s=document.timeout_s,
         remaining_cap=remaining_cap,
-        egress=document.network is not None and bool(document.network.egress),
+        egress=document.egress,
         ports=document.network is not None and bool(document.network.ports),
     )
 
@@ -173,20 +177,34 @@ def _no_sandbox(demand: Demand, has: Capabilities) -> Exclusion | None:
     """Why none of a node's sandboxes has all that is asked for. One of them must have it all."""
     fit = [sandbox for sandbox in has.sandboxes if demand.runtime in sandbox.runtimes]
     if not fit:
-        return Exclusion("runtime", 1, f"no {demand.runtime!r} runtime", f"ask for one of: {', '.join(has.runtimes)}")
+        offered = ", ".join(has.runtimes)
+        other = f"ask for one of: {offered}" if offered else "its owner sees with node:doctor what it lacks"
+        return Exclusion("runtime", 1, f"no {demand.runtime!r} runtime", other)
     if demand.ports:
         return Exclusion("ports", 1, "offers no ports", "leave out network.ports: no node offers any yet")
+    what = f"{demand.runtime} jobs"
     if demand.egress:
         fit = [sandbox for sandbox in fit if sandbox.egress]
         if not fit:
-            return Exclusion("egress", 1, "lets no job out to the network", "leave out network, or wait for such nodes")
+            return Exclusion(
+                "egress",
+                1,
+                f"lets no {what} out to the network",
+                "leave out network.egress, or wait for a node that does",
+            )
+        what += " with egress"
     best = max(sandbox.isolation for sandbox in fit)
     if demand.isolation > best:
+        more = (
+            "wait for a node with gVisor or a virtual machine"
+            if demand.isolation == KERNEL_OF_ITS_OWN
+            else "prove more on it (node:doctor there says how)"
+        )
         return Exclusion(
             "isolation",
             1,
-            f"isolation {best} proved where {demand.isolation} is asked for",
-            f"lower isolation to {best} if you trust the node, or prove more on it (node:doctor says how)",
+            f"isolation {best} proved for {what} where {demand.isolation} is asked for",
+            f"lower isolation to {best} if you trust the node, or {more}",
         )
     return None
 
