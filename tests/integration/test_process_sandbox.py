@@ -1,4 +1,4 @@
-"""The process sandbox, as if what it holds (the WebAssembly host) had been broken out of: native code of a stranger's."""
+"""The process sandbox, as if the WebAssembly host that it holds had been broken out of: a stranger's native code."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@ from typing import Final
 import msgspec
 
 import hypernode
-from hypernode.agent import capabilities, control, hardware, interpreter, trust
+from hypernode.agent import available, capabilities, control, hardware, interpreter, trust
 from hypernode.agent.attempt import Environments, Tools
 from hypernode.agent.backends import Backend, Backends
 from hypernode.agent.cache import ArtifactCache
@@ -26,7 +26,6 @@ from hypernode.agent.leases import Leases
 from hypernode.agent.outbox import Outbox
 from hypernode.agent.remote import Remote
 from hypernode.agent.sandboxes.base import Sandbox
-from hypernode.agent.sandboxes.bubblewrap import BubblewrapSandbox
 from hypernode.agent.status import AgentState, Status
 from hypernode.agent.wasm.host import WasmHost
 from hypernode.kernel.errors import Malformed
@@ -157,9 +156,11 @@ class Agent:
 
     def _make_backends(self, config: Config, python: Interpreter) -> list[Backend]:
         """The sandboxes to try, in order of preference."""
-        sandbox = self._sandbox or BubblewrapSandbox(self.home.sandbox, python)
-        wasm = WasmHost(self.home.wasm, python, sandbox, config.policy.cache_bytes) if self._with_wasm else None
-        return [Backend(sandbox, wasm)]
+        if self._sandbox is None:
+            return available.backends(self.home.store, config.policy, python, wasm=self._with_wasm)
+        with_wasm = self._with_wasm
+        wasm = WasmHost(self.home.wasm, python, self._sandbox, config.policy.cache_bytes) if with_wasm else None
+        return [Backend(self._sandbox, wasm)]
 
     async def _probe(self, config: Config, python: str) -> None:
         sandboxes = await self._backends.probe()

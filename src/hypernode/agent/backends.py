@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Sequence
+from typing import Final
 
 from hypernode.agent.refusal import GiveBack
 from hypernode.agent.sandboxes.base import Sandbox, SandboxError
@@ -14,14 +15,20 @@ from hypernode.nodes.model import Failure, SandboxOffer
 
 log = logging.getLogger(__name__)
 
+WASM_ISOLATION: Final = 1
+"""What a module has around it wherever it runs: its own memory, fuel, and no way to anything it was not given."""
+
 
 class Backend:
     """One sandbox. Until `probe` has been called it offers nothing."""
 
-    def __init__(self, sandbox: Sandbox, wasm: WasmHost | None) -> None:
-        """Without `wasm` WebAssembly is neither tried nor offered."""
+    def __init__(self, sandbox: Sandbox, wasm: WasmHost | None, *, best: int = 2, native: bool = True) -> None:
+        """Without `wasm` WebAssembly is neither tried nor offered, without `native` nothing else is. `best` is the
+        level that the sandbox reaches where all its limits hold."""
         self.sandbox = sandbox
         self.wasm = wasm
+        self.best = best
+        self.native = native
         self.offer: SandboxOffer | None = None
         """What was proved last."""
 
@@ -29,25 +36,40 @@ class Backend:
         """Have the sandbox attack itself, and try in it what jobs may ask for. Raises SandboxError."""
         making = self.wasm.make() if self.wasm is not None else asyncio.sleep(0)
         proved, _ = await asyncio.gather(self.sandbox.probe(), making)
-        runtimes = ["python"]
+        runtimes = ["python"] if self.native else []
+        isolation = proved.isolation
         failed = [Failure(failure.limit[:256], failure.remedy[:1024]) for failure in proved.failed]
-        if self.sandbox.images is not None:
+        if self.native and self.sandbox.images is not None:
             runtimes.append("container")
-        if proved.isolation and self.wasm is not None:  # a sandbox that proved nothing has nothing to prove it with
+        # A sandbox for every program that proved nothing has nothing to prove WebAssembly with.
+        if self.wasm is not None and (proved.isolation or not self.native):
             failure = await self.wasm.probe()
             if failure is None:
                 runtimes.append("wasm")
+                isolation = max(isolation, WASM_ISOLATION)
             else:
                 failed.append(Failure(failure.limit[:256], failure.remedy[:1024]))
         self.offer = SandboxOffer(
             name=proved.backend[:64],
-            isolation=proved.isolation,
+            isolation=isolation,
             runtimes=tuple(runtimes),
             egress="egress" in proved.proved,
             proved=tuple(name[:256] for name in proved.proved[:64]),
             failed=tuple(failed[:64]),
         )
         return self.offer
+
+    def adds_to(self, offers: Sequence[SandboxOffer]) -> bool:
+        """Whether it could do what none of these does. Only what it might reach counts, for it has not been probed."""
+        runtimes = ["python"] if self.native else []
+        if self.native and self.sandbox.images is not None:
+            runtimes.append("container")
+        if self.wasm is not None:
+            runtimes.append("wasm")
+        best = self.best if self.native else WASM_ISOLATION
+        return any(
+            not any(runtime in offer.runtimes and offer.isolation >= best for offer in offers) for runtime in runtimes
+        )
 
     def why_not(self, document: JobDocument) -> GiveBack | None:
         """Why a job cannot run in this sandbox, or None."""
@@ -71,9 +93,14 @@ class Backends:
         self._all = tuple(backends)
 
     async def probe(self) -> tuple[SandboxOffer, ...]:
-        """Probe each. One that cannot run at all is left out; raises SandboxError if that is so of every one."""
+        """Probe each that could do what those before it cannot. One that cannot run at all is left out; raises
+        SandboxError if that is so of every one."""
         errors: list[SandboxError] = []
+        offers: list[SandboxOffer] = []
         for backend in self._all:
+            if not backend.adds_to(offers):
+                backend.offer = None
+                continue
             try:
                 offer = await backend.probe()
             except SandboxError as error:
@@ -81,12 +108,13 @@ class Backends:
                 errors.append(error)
                 log.warning("a sandbox is left out: %s", error)
                 continue
+            offers.append(offer)
             log.info("sandbox %s proved isolation level %d", offer.name, offer.isolation)
             for failure in offer.failed:
                 log.warning("limit not proved in %s: %s; %s", offer.name, failure.limit, failure.remedy)
-        if len(errors) == len(self._all):
+        if not offers:
             raise errors[0]
-        return tuple(backend.offer for backend in self._all if backend.offer is not None)
+        return tuple(offers)
 
     def choose(self, document: JobDocument) -> Backend:
         """The first that has all the job asks for. Raises GiveBack with what the last one lacks."""

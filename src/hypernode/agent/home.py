@@ -20,7 +20,7 @@ import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, ClassVar
+from typing import Annotated, ClassVar, Literal
 
 import msgspec
 from msgspec import Meta
@@ -58,6 +58,7 @@ class HomeDamaged(InvalidInput):
     code = "node.home_damaged"
 
 
+SandboxKind = Literal["bubblewrap", "docker", "podman", "process"]
 Percent = Annotated[int, Meta(ge=1, le=100)]
 
 
@@ -70,7 +71,10 @@ class Policy(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     slots: Annotated[int, Meta(ge=1, le=limits.NODE_LEASES)] | None = None
     """Tasks at once; none: as many as the machine has cores."""
     cache_bytes: Annotated[int, Meta(ge=64 * limits.MIB, le=limits.DISK_BYTES)] = 10 * limits.GIB
-    """Most bytes kept of inputs and, each separately, of environments and compiled modules, for the next job."""
+    """Most bytes kept of inputs and, each separately, of environments, compiled modules and images, for the next
+    job."""
+    sandboxes: tuple[SandboxKind, ...] = ("bubblewrap", "docker", "podman", "process")
+    """What jobs may run in, of what the machine turns out to have."""
 
 
 class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
