@@ -23,6 +23,7 @@ from hypernode.agent.collect import Collected, CollectLimits
 from hypernode.agent.interpreter import Interpreter
 from hypernode.agent.sandboxes import output, rootfs, seccomp, selftest, volumes
 from hypernode.agent.sandboxes.base import (
+    PROXY_PORT,
     STDERR,
     STDOUT,
     Capabilities,
@@ -46,9 +47,10 @@ _KEY = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 class _Prepared:
     """The agent's hold on a prepared task: the reading ends of its output."""
 
-    def __init__(self, stdout: int, stderr: int, report: int | None) -> None:
+    def __init__(self, stdout: int, stderr: int, report: int | None, *, egress: bool) -> None:
         self.readers = {STDOUT: stdout, STDERR: stderr}
         self.report = report
+        self.egress = egress
         self.ran = False
 
     def close(self) -> None:
@@ -86,7 +88,13 @@ class BubblewrapSandbox:
 
     async def listen(self, key: str) -> socket.socket:
         """See `base.Sandbox.listen`."""
-        raise SandboxError("sandbox.no_network", "this sandbox lets nothing out")
+        prepared = self._prepared.get(key)
+        if self._client is None or prepared is None or not prepared.egress:
+            raise SandboxError("sandbox.no_network", f"{key} is no prepared task with egress")
+        answer, descriptors = await self._client.ask("listen", {"key": key, "port": PROXY_PORT})
+        if "error" in answer or not descriptors:
+            raise SandboxError("sandbox.no_network", f"no way into the task's network: {answer.get('error')}")
+        return socket.socket(fileno=descriptors[0])
 
     async def probe(self) -> Capabilities:
         """See `base.Sandbox.probe`. Takes one to three seconds."""
@@ -109,7 +117,7 @@ class BubblewrapSandbox:
         stderr_reader, stderr_writer = os.pipe()
         report_reader, report_writer = os.pipe() if task.report else (None, None)
         writers = [stdout_writer, stderr_writer, *([report_writer] if report_writer is not None else [])]
-        prepared = _Prepared(stdout_reader, stderr_reader, report_reader)
+        prepared = _Prepared(stdout_reader, stderr_reader, report_reader, egress=task.egress)
         self._prepared[task.key] = prepared
         try:
             answer, _ = await client.ask("prepare", self._request(task), writers)

@@ -11,7 +11,7 @@ import signal
 import time
 from typing import Any
 
-from hypernode.agent.sandboxes import child, namespaces, volumes
+from hypernode.agent.sandboxes import child, listening, namespaces, volumes
 from hypernode.agent.sandboxes.cgroup_tree import Group
 from hypernode.agent.sandboxes.host import Host
 
@@ -31,6 +31,8 @@ class Job:
         self.limits: dict[str, int] = request["limits"]
         self.reason = ""
         self.request_id = 0
+        self.asked_to_listen: tuple[int, int] | None = None
+        """The request that waits for a socket inside, and the port."""
         self.deadline: float | None = None
         self.exited = False
         self.ended_at = 0.0
@@ -124,6 +126,14 @@ class Job:
             for descriptor in (null, *keep):
                 os.close(descriptor)
         os.set_blocking(status_reader, False)
+
+    def listen(self, port: int) -> int | None:
+        """A descriptor of a socket that listens inside; None until bubblewrap says where that is. Raises OSError."""
+        if self._inner == 0 and not self.exited:
+            return None
+        if self.exited or self._go_fd < 0:
+            raise OSError("its program has started" if not self.exited else "it has ended")
+        return listening.listen_inside(self._inner, self.inner_pidfd, port)
 
     # -------------------------------------------------------------------------------------------- run
 

@@ -19,7 +19,7 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from hypernode.agent.sandboxes import host as hosts
@@ -96,10 +96,12 @@ class Launcher:
         job.reap()
         job.deadline = None
         self._ending.append(job)
+        self._listen(job)
 
     def _on_status(self, job: Job) -> None:
         if not job.drain_status():
             self._unwatch(job.status_fd)
+        self._listen(job)
 
     def _tick(self) -> None:
         now = time.monotonic()
@@ -132,6 +134,22 @@ class Launcher:
         if job.request_id:
             self._answer(job.request_id, job.result())
             job.request_id = 0
+
+    def _listen(self, job: Job) -> None:
+        """Hand a socket inside to who waits for it, as soon as there is an inside."""
+        if job.asked_to_listen is None:
+            return
+        number, port = job.asked_to_listen
+        try:
+            descriptor = job.listen(port)
+        except OSError as error:
+            self._answer(number, {"error": str(error), "what": "listen"})
+        else:
+            if descriptor is None:
+                return
+            self._answer(number, {}, [descriptor])
+            os.close(descriptor)
+        job.asked_to_listen = None
 
     # -------------------------------------------------------------------------------------------- requests
 
@@ -208,6 +226,15 @@ class Launcher:
             if job not in self._ending:
                 self._finish(job)
 
+    def _do_listen(self, request: dict[str, Any], descriptors: list[int]) -> None:
+        job = self._jobs.get(request["key"])
+        if job is None:
+            raise FileNotFoundError("no such task")
+        if job.asked_to_listen is not None:
+            raise OSError("somebody waits for it already")
+        job.asked_to_listen = request["id"], request["port"]
+        self._listen(job)
+
     def _do_kill(self, request: dict[str, Any], descriptors: list[int]) -> None:
         job = self._jobs.get(request["key"])
         if job is not None:
@@ -221,10 +248,8 @@ class Launcher:
         if not job.exited or job in self._ending:
             raise OSError("the task has not ended")
         root = job.open_output()
-        try:
-            wire.send(self._control, {"id": request["id"]}, [root])
-        finally:
-            os.close(root)
+        self._answer(request["id"], {}, [root])
+        os.close(root)
 
     def _do_release(self, request: dict[str, Any], descriptors: list[int]) -> None:
         job = self._jobs.get(request["key"])
@@ -256,9 +281,9 @@ class Launcher:
             else:
                 time.sleep(SWEEP_S)
 
-    def _answer(self, number: int, message: dict[str, Any]) -> None:
+    def _answer(self, number: int, message: dict[str, Any], descriptors: Sequence[int] = ()) -> None:
         try:
-            wire.send(self._control, {"id": number, **message})
+            wire.send(self._control, {"id": number, **message}, descriptors)
         except OSError:
             self._stopping = True  # the agent has gone
 

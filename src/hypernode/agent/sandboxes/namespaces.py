@@ -1,8 +1,9 @@
-"""The mount calls of Linux, through libc: the launcher must not pay a fork and exec for each mount."""
+"""The mount and namespace calls of Linux, through libc: the launcher must not pay a fork and exec for each."""
 
 from __future__ import annotations
 
 import ctypes
+import fcntl
 import os
 
 MS_RDONLY = 1
@@ -15,6 +16,9 @@ MS_REC = 16384
 MS_SLAVE = 1 << 19
 MNT_DETACH = 2
 CLONE_NEWNS = 0x00020000
+CLONE_NEWUSER = 0x10000000
+CLONE_NEWNET = 0x40000000
+NS_GET_USERNS = 0xB701
 PR_SET_PDEATHSIG = 1
 PR_SET_CHILD_SUBREAPER = 36
 
@@ -44,6 +48,22 @@ def private_mounts() -> None:
     in it; unmounts of the host still arrive, so that no disk is kept busy. Raises PermissionError if refused."""
     _check(_libc.unshare(CLONE_NEWNS), "unshare")
     mount("none", "/", flags=MS_REC | MS_SLAVE)
+
+
+def enter_network(process: int) -> None:
+    """Move this process into the network namespace of another; there is no way back, so call it in a child only.
+
+    Without root it first enters the user namespace that owns that network: the user who made it rules there, however
+    many more the process itself has gone through since. Raises OSError.
+    """
+    network = os.open(f"/proc/{process}/ns/net", os.O_RDONLY | os.O_CLOEXEC)
+    if os.geteuid() != 0:
+        owner = fcntl.ioctl(network, NS_GET_USERNS)
+        _check(_libc.setns(owner, CLONE_NEWUSER), "the user namespace")
+    if os.path.sameopenfile(network, own := os.open("/proc/self/ns/net", os.O_RDONLY | os.O_CLOEXEC)):
+        raise OSError(f"process {process} has no network of its own")
+    os.close(own)
+    _check(_libc.setns(network, CLONE_NEWNET), "the network namespace")
 
 
 def die_with_parent(parent: int, signal_number: int) -> None:
