@@ -27,6 +27,11 @@ def backends(store: Path, policy: Policy, interpreter: Interpreter, *, wasm: boo
     return found
 
 
+def missing(policy: Policy) -> list[tuple[str, str]]:
+    """Sandboxes that `backends` may not even name because nothing of them is here, each with how to get it."""
+    return []
+
+
 def _backend(
     name: str,
     sandbox: Sandbox,
@@ -40,4 +45,4 @@ def _backend(
 ) -> Backend:
     # Compiled modules are kept apart: how code is compiled depends on how the sandbox bounds memory.
     host = WasmHost(store / "wasm" / name, interpreter, sandbox, policy.cache_bytes) if wasm else None
-    return Backend(sandbox, host, best=best, native=native)
+    return Backend(name, sandbox, host, best=best, native=native)

@@ -22,9 +22,13 @@ WASM_ISOLATION: Final = 1
 class Backend:
     """One sandbox. Until `probe` has been called it offers nothing."""
 
-    def __init__(self, sandbox: Sandbox, wasm: WasmHost | None, *, best: int = 2, native: bool = True) -> None:
-        """Without `wasm` WebAssembly is neither tried nor offered, without `native` nothing else is. `best` is the
-        level that the sandbox reaches where all its limits hold."""
+    def __init__(
+        self, name: str, sandbox: Sandbox, wasm: WasmHost | None, *, best: int = 2, native: bool = True
+    ) -> None:
+        """`name` is what people know it by, also where it turns out that it cannot run. Without `wasm` WebAssembly is
+        neither tried nor offered, without `native` nothing else is. `best` is the level that the sandbox reaches where
+        all its limits hold."""
+        self.name = name
         self.sandbox = sandbox
         self.wasm = wasm
         self.best = best
@@ -106,7 +110,7 @@ class Backends:
             except SandboxError as error:
                 backend.offer = None
                 errors.append(error)
-                log.warning("a sandbox is left out: %s", error)
+                log.warning("sandbox %s is left out: %s", backend.name, error)
                 continue
             offers.append(offer)
             log.info("sandbox %s proved isolation level %d", offer.name, offer.isolation)
@@ -134,7 +138,7 @@ class Backends:
             except SandboxError as error:
                 if error.code != "sandbox.unavailable":
                     raise
-                log.info("a sandbox has nothing to reap: %s", error)
+                log.info("sandbox %s has nothing to reap: %s", backend.name, error)
 
     async def close(self) -> None:
         """See `Sandbox.close`."""

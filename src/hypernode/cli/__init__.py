@@ -20,6 +20,7 @@ MODULES: Final = (
     "hypernode.cli.contexts",
     "hypernode.cli.up",
     "hypernode.cli.node",
+    "hypernode.cli.doctor",
     "hypernode.cli.coordinator",
     "hypernode.cli.admin",
 )

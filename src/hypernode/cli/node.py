@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 
 from hypernode.cli import common
+from hypernode.cli.node_options import HomeOption, JsonOption
 
 if TYPE_CHECKING:
     from hypernode.agent.home import Config, Home, Policy
@@ -20,14 +21,6 @@ if TYPE_CHECKING:
 DRAIN_S: Final = 60.0
 STOP_MARGIN_S: Final = 30.0
 """Beyond the drain bound: for ending what is left and the sandbox's own tidying up."""
-
-HomeOption = Annotated[
-    Path | None,
-    typer.Option(
-        "--home", metavar="FOLDER", help="The node's home. [default: $HYPERNODE_HOME/node, ~/.hypernode/node]"
-    ),
-]
-JsonOption = Annotated[bool, typer.Option("--json", help="Machine-readable output.")]
 
 
 def register(app: typer.Typer) -> None:
