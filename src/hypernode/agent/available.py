@@ -17,11 +17,11 @@ def backends(store: Path, policy: Policy, interpreter: Interpreter, *, wasm: boo
     """Every sandbox that the owner allows. bubblewrap comes first: it starts fastest. A bare process is the last
     resort, and for WebAssembly only. Touches nothing."""
     found: list[Backend] = []
-    if "bubblewrap" in policy.sandboxes:
+    if policy.allows("bubblewrap"):
         found.append(
             _backend("bubblewrap", BubblewrapSandbox(store / "sandbox", interpreter), store, policy, interpreter, wasm)
         )
-    if "process" in policy.sandboxes and wasm:
+    if policy.allows("process") and wasm:
         process = ProcessSandbox(store / "process", interpreter)
         found.append(_backend("process", process, store, policy, interpreter, wasm, native=False))
     return found

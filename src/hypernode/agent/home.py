@@ -20,7 +20,7 @@ import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, ClassVar
 
 import msgspec
 from msgspec import Meta
@@ -58,7 +58,10 @@ class HomeDamaged(InvalidInput):
     code = "node.home_damaged"
 
 
-SandboxKind = Literal["bubblewrap", "docker", "podman", "process"]
+SandboxName = Annotated[
+    str, Meta(max_length=64, pattern=r"^(bubblewrap|process|(docker|podman)(/[A-Za-z0-9][A-Za-z0-9._-]*)?)$(?!\n)")
+]
+"""A sandbox as `node:doctor` names it; an engine alone stands for all its OCI runtimes."""
 Percent = Annotated[int, Meta(ge=1, le=100)]
 
 
@@ -73,8 +76,17 @@ class Policy(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     cache_bytes: Annotated[int, Meta(ge=64 * limits.MIB, le=limits.DISK_BYTES)] = 10 * limits.GIB
     """Most bytes kept of inputs and, each separately, of environments, compiled modules and images, for the next
     job."""
-    sandboxes: tuple[SandboxKind, ...] = ("bubblewrap", "docker", "podman", "process")
+    sandboxes: Annotated[tuple[SandboxName, ...], Meta(min_length=1, max_length=8)] = (
+        "bubblewrap",
+        "docker",
+        "podman",
+        "process",
+    )
     """What jobs may run in, of what the machine turns out to have."""
+
+    def allows(self, sandbox: str) -> bool:
+        """Whether jobs may run in the sandbox of this name."""
+        return sandbox in self.sandboxes or sandbox.partition("/")[0] in self.sandboxes
 
 
 class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

@@ -44,6 +44,14 @@ def init(
     memory_percent: Annotated[int, typer.Option(min=1, max=100, help="Share of the memory.")] = 80,
     disk_percent: Annotated[int, typer.Option(min=1, max=100, help="Share of the free disk.")] = 50,
     slots: Annotated[int | None, typer.Option(min=1, max=1024, help="Tasks at once. [default: cores]")] = None,
+    sandboxes: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--sandbox",
+            metavar="NAME",
+            help="A sandbox jobs may run in, as node:doctor names them. Repeatable. [default: all there are]",
+        ),
+    ] = None,
     labels: Annotated[list[str] | None, typer.Option("--label", metavar="NAME=VALUE", help="Repeatable.")] = None,
     insecure_http: Annotated[
         bool, typer.Option(help="Allow plain http beyond this machine, where a proxy of yours encrypts it.")
@@ -56,9 +64,12 @@ def init(
     from hypernode.agent import hardware
     from hypernode.agent.enrol import enrol
     from hypernode.agent.home import Policy
+    from hypernode.kernel.decode import from_plain
 
     place = _home(home)
-    policy = Policy(cpu_percent=cpu_percent, memory_percent=memory_percent, disk_percent=disk_percent, slots=slots)
+    shares = {"cpu_percent": cpu_percent, "memory_percent": memory_percent, "disk_percent": disk_percent}
+    chosen = {"sandboxes": sandboxes} if sandboxes else {}
+    policy = from_plain({**shares, "slots": slots, **chosen}, Policy)
     config = asyncio.run(
         enrol(
             place,
