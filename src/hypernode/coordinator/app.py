@@ -32,6 +32,7 @@ from hypernode.ledger.api import account, receipts, statement
 from hypernode.market.api import quote
 from hypernode.nodes.api import NodeController
 from hypernode.protocol import messages
+from hypernode.secrets.api import SecretController
 from hypernode.tenancy.api import whoami
 
 log = logging.getLogger(__name__)
@@ -76,6 +77,7 @@ def build_app(services: Services, on_failure: Callable[[BaseException], None]) -
                 "ledger": services.ledger,
                 "nodes": services.nodes,
                 "artifacts": services.artifacts,
+                "secrets": services.secrets,
                 "identity": services.key,
             }.items()
         },
@@ -90,6 +92,7 @@ def build_app(services: Services, on_failure: Callable[[BaseException], None]) -
             NodeController,
             UploadController,
             ArtifactController,
+            SecretController,
             quote,
             receipts,
             account,

@@ -333,12 +333,17 @@ async def _refuse(send: Send, closing: messages.Closing) -> None:
         pass  # it did not wait for the reason
 
 
+def _weight(lease: messages.Lease) -> int:
+    login = lease.registry
+    return len(lease.document) + (len(login.username.encode()) + len(login.password.encode()) if login else 0)
+
+
 def _chunks(batch: list[messages.CoordinatorMessage]) -> list[list[messages.CoordinatorMessage]]:
     """Frames within the protocol's bounds: leases carry documents and may be large."""
     chunks: list[list[messages.CoordinatorMessage]] = []
     size = messages.MAX_BATCH_BYTES
     for message in batch:
-        weight = 256 + (len(message.document) if isinstance(message, messages.Lease) else 0)
+        weight = 256 + (_weight(message) if isinstance(message, messages.Lease) else 0)
         if not chunks or size + weight > messages.MAX_BATCH_BYTES or len(chunks[-1]) >= messages.MAX_BATCH:
             chunks.append([])
             size = 0

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 
+from hypernode.coordinator.logins import Logins
 from hypernode.coordinator.metrics import Metrics
 from hypernode.coordinator.sessions import Sessions, wire
 from hypernode.db.pool import AWAY, CommitUnknown, is_away
@@ -20,9 +21,10 @@ log = logging.getLogger(__name__)
 class Scheduler:
     """One loop a coordinator. Several coordinators may schedule at once: whoever commits first has the work."""
 
-    def __init__(self, leases: Leases, sessions: Sessions, hints: Hints, metrics: Metrics) -> None:
+    def __init__(self, leases: Leases, sessions: Sessions, logins: Logins, hints: Hints, metrics: Metrics) -> None:
         self._leases = leases
         self._sessions = sessions
+        self._logins = logins
         self._hints = hints
         self._metrics = metrics
 
@@ -70,13 +72,18 @@ class Scheduler:
                 for assignment in assignments:
                     if (assignment.ready.queue_id, assignment.task) not in kept:
                         by_node[assignment.node].give_back(assignment.ready.demand)
+            private: list[Granted] = []
             for grant in granted:
                 session = self._sessions.get(grant.node)
                 if session is None or session.offer is not by_node[grant.node]:
                     continue  # it left meanwhile; when it comes back without the lease, the lease is given up
                 session.hold(grant.ref, grant.assignment.ready.demand)
-                session.send(Lease(wire(grant.ref), grant.job.data, grant.remaining_cap))
+                if self._logins.needs(grant):
+                    private.append(grant)
+                else:
+                    session.send(Lease(wire(grant.ref), grant.job.data, grant.remaining_cap))
             self._metrics.leases.inc(len(granted))
+            await self._logins.send(private)
             for node in gone:
                 # Else its offer would take the same work again and again, which others could do.
                 session = self._sessions.get(node)

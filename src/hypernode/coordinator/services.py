@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import secrets
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
@@ -11,6 +13,7 @@ from hypernode.artifacts.filestore import FileStore
 from hypernode.artifacts.service import ArtifactService
 from hypernode.coordinator.auth import Authenticator
 from hypernode.coordinator.keeper import Keeper
+from hypernode.coordinator.logins import Logins
 from hypernode.coordinator.metrics import Metrics
 from hypernode.coordinator.node_socket import NodeSocket
 from hypernode.coordinator.reports import Reports
@@ -21,21 +24,28 @@ from hypernode.db.pool import Pool
 from hypernode.events.hints import Hints
 from hypernode.events.service import Feed
 from hypernode.files import write_private
+from hypernode.images import registry
+from hypernode.images.reach import Reach
 from hypernode.jobs.logstore import LogStore
 from hypernode.jobs.service.attempts import Attempts
 from hypernode.jobs.service.cancel import Cancels, LiveAttempt
 from hypernode.jobs.service.documents import Documents
 from hypernode.jobs.service.end import Endings
+from hypernode.jobs.service.images import Images
+from hypernode.jobs.service.intake import Intake
 from hypernode.jobs.service.jobs import Jobs
 from hypernode.jobs.service.lease import Leases
 from hypernode.jobs.service.read import Reader
 from hypernode.jobs.service.submit import Submissions
+from hypernode.kernel.errors import InvalidInput
 from hypernode.kernel.ids import uuid7
 from hypernode.kernel.keys import KeyPair
 from hypernode.ledger.service import Ledger
 from hypernode.market.service import Market
 from hypernode.nodes.service import Nodes
 from hypernode.protocol.messages import Cancel
+from hypernode.secrets.model import KEY_BYTES, Sealer
+from hypernode.secrets.service import Secrets
 from hypernode.tenancy.service import Tenancy
 
 
@@ -56,9 +66,12 @@ class Services:
         self.nodes: Final = Nodes(pool, hints, key, settings.addresses or (settings.url,), fingerprint)
         self.artifacts: Final = ArtifactService(pool, FileStore(settings.data))
         self.market: Final = Market(self.nodes, self.ledger)
+        self.secrets: Final = Secrets(pool, hints, load_sealer(settings.data))
         self.logs: Final = LogStore(settings.data)
         self.attempts: Final = Attempts(pool, documents)
         self._submissions = Submissions(pool, self.ledger, self.artifacts, documents, hints)
+        resolve = functools.partial(registry.resolve, reach=_reach(settings.registries))
+        intake = Intake(self._submissions, self.market, Images(self.secrets, resolve))
         self._leases = Leases(pool, documents, hints)
         self._endings = Endings(pool, self.ledger, self.artifacts, documents, hints, key)
         reports = Reports(self._leases, self._endings, self.logs, self.sessions, self.metrics)
@@ -67,13 +80,16 @@ class Services:
             Cancels(pool, self.ledger, hints),
             Reader(pool),
             self.market,
+            intake,
             Feed(pool, hints),
             self.logs,
             hints,
             self._tell_cancelled,
         )
         self.authenticator: Final = Authenticator(self.tenancy, self.attempts)
-        self.scheduler: Final = Scheduler(self._leases, self.sessions, hints, self.metrics)
+        self.scheduler: Final = Scheduler(
+            self._leases, self.sessions, Logins(self.secrets, reports, self.sessions), hints, self.metrics
+        )
         self.socket: Final = NodeSocket(
             settings, key, self.id, self.nodes, self.attempts, reports, self.sessions, hints, self.metrics
         )
@@ -107,3 +123,19 @@ def load_key(data: Path) -> KeyPair:
         data.mkdir(mode=0o700, parents=True, exist_ok=True)
         write_private(path, KeyPair.generate().seed)
     return KeyPair(path.read_bytes())
+
+
+def load_sealer(data: Path) -> Sealer:
+    """What seals the secrets of projects; its key is made at the coordinator's first start."""
+    path = data / "secrets.key"
+    if not path.exists():
+        data.mkdir(mode=0o700, parents=True, exist_ok=True)
+        write_private(path, secrets.token_bytes(KEY_BYTES))
+    return Sealer(path.read_bytes())
+
+
+def _reach(registries: Sequence[str]) -> Reach:
+    try:
+        return Reach(registries)
+    except ValueError as error:
+        raise InvalidInput(str(error)) from error

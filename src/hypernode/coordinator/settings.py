@@ -29,6 +29,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     heartbeat_ms: int = limits.HEARTBEAT_MS
     grace_ms: int = limits.RESTART_GRACE_MS
     pool_size: int = 12
+    registries: tuple[str, ...] = ()
+    """Image registries that may be asked though they are private: `host:port`, or `http://host:port` for one without
+    encryption. See `images.reach.Reach`."""
 
     @property
     def url(self) -> str:

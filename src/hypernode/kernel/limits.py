@@ -49,6 +49,16 @@ EGRESS_DESTINATIONS: Final = 64
 EGRESS_BYTES: Final = 1 * TIB
 SERVICE_PORTS: Final = 16
 
+# container images
+IMAGE_MANIFEST_BYTES: Final = 4 * MIB
+"""The manifest, the index or the configuration of a container image, as registries bound them, too."""
+IMAGE_LAYERS: Final = 127
+"""Layers of a container image."""
+IMAGE_BYTES: Final = 32 * GIB
+"""A container image: its layers together as they travel, and its files together once unpacked."""
+IMAGE_FILES: Final = 1_000_000
+"""Files and folders of a container image."""
+
 # secrets
 SECRET_CHARS: Final = 8 * KIB
 """A password or token; registries hand out tokens of several KiB."""
@@ -104,6 +114,10 @@ FLUSH_ITEMS: Final = 64
 QUEUE_ITEMS: Final = 20_000
 """Writes waiting to be coalesced before callers are told to slow down."""
 MATCH_PAGE: Final = 256
+RESOLVE_S: Final = 20.0
+"""How long a submission may wait for registries to say what tags stand for."""
+RESOLUTIONS_PER_PROJECT: Final = 8
+"""Tags that registries are asked about at once for one project."""
 POLL_S: Final = 1.0
 """The truth behind every wake-up hint."""
 MICRO_HYPER: Final = 2**53 - 1

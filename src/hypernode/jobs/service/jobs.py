@@ -15,12 +15,13 @@ from hypernode.jobs.logs import FrameReader, LogFrame
 from hypernode.jobs.logstore import LogRef, LogStore
 from hypernode.jobs.model import JobDocument
 from hypernode.jobs.service.cancel import Cancels, LiveAttempt
+from hypernode.jobs.service.intake import Intake
 from hypernode.jobs.service.read import Reader, fresh_view
-from hypernode.jobs.service.submit import Submission, Submissions, Taken, prepare
+from hypernode.jobs.service.submit import Submission, Submissions, Taken
 from hypernode.jobs.views import Explanation, JobPage, JobView, LogEnd, LogEvent, TaskPage
 from hypernode.kernel import limits
-from hypernode.kernel.errors import CapTooLow, HypernodeError, InvalidInput, NotFound
-from hypernode.market.service import Market, refuse_low_cap
+from hypernode.kernel.errors import HypernodeError, InvalidInput, NotFound
+from hypernode.market.service import Market
 from hypernode.tenancy.model import Idempotency
 
 log = logging.getLogger(__name__)
@@ -35,6 +36,7 @@ class Jobs:
         cancels: Cancels,
         reader: Reader,
         market: Market,
+        intake: Intake,
         feed: Feed,
         logs: LogStore,
         hints: Hints,
@@ -45,6 +47,7 @@ class Jobs:
         self._cancels = cancels
         self._reader = reader
         self._market = market
+        self._intake = intake
         self._logs = logs
         self._hints = hints
         self._tell_cancelled = tell_cancelled
@@ -52,24 +55,15 @@ class Jobs:
         self.streams = Streams()
 
     async def submit(self, project_id: UUID, document: JobDocument, idempotency: Idempotency | None) -> JobView:
-        """Take a job. Raises CapTooLow, InvalidInput, InsufficientFunds, IdempotencyMismatch, Overloaded."""
-        submission = prepare(project_id, document, idempotency)
-        taken = await self._taken_before(submission) or await self._submissions.submit(submission)
-        if taken.submitted_at is None:
+        """Take a job. Raises CapTooLow, InvalidInput, InsufficientFunds, IdempotencyMismatch, Overloaded, and of its
+        image ImageNotFound, ImageDenied, ImageInvalid, RegistryUnreachable, SecretUnknown, SecretMismatch."""
+        [ready] = await self._intake.ready(project_id, [document], [idempotency])
+        if isinstance(ready, HypernodeError):
+            raise ready
+        taken = ready if isinstance(ready, Taken) else await self._submissions.submit(ready)
+        if taken.submitted_at is None or isinstance(ready, Taken):
             return await self._reader.job(project_id, taken.job_id)
-        return fresh_view(submission, taken.job_id, taken.submitted_at)
-
-    async def _taken_before(self, submission: Submission) -> Taken | None:
-        """None for a job whose cap is high enough; for another one the job it made before, since prices may have risen
-        meanwhile. Raises CapTooLow, IdempotencyMismatch."""
-        try:
-            refuse_low_cap(await self._market.cheapest(submission.document), submission.document)
-        except CapTooLow:
-            taken = await self._submissions.earlier(submission)
-            if taken is None:
-                raise
-            return taken
-        return None
+        return fresh_view(ready, taken.job_id, taken.submitted_at)
 
     async def submit_many(
         self,
@@ -78,21 +72,8 @@ class Jobs:
         idempotencies: Sequence[Idempotency | None],
     ) -> list[JobView | HypernodeError]:
         """Take several jobs, each for itself. An error in place of a document stays in its place."""
-        outcomes: list[Taken | HypernodeError] = []
-        wanted: list[tuple[int, Submission]] = []
-        for document, idempotency in zip(documents, idempotencies, strict=True):
-            if isinstance(document, HypernodeError):
-                outcomes.append(document)
-                continue
-            try:
-                submission = prepare(project_id, document, idempotency)
-                taken = await self._taken_before(submission)
-            except HypernodeError as error:
-                outcomes.append(error)
-                continue
-            if taken is None:
-                wanted.append((len(outcomes), submission))
-            outcomes.append(taken or NotFound())  # those wanted are replaced below
+        outcomes = await self._intake.ready(project_id, documents, idempotencies)
+        wanted = [(place, one) for place, one in enumerate(outcomes) if isinstance(one, Submission)]
         answers = await self._submissions.submit_many([submission for _, submission in wanted])
         fresh: dict[UUID, JobView] = {}
         for (place, submission), answer in zip(wanted, answers, strict=True):
@@ -101,7 +82,11 @@ class Jobs:
                 fresh[answer.job_id] = fresh_view(submission, answer.job_id, answer.submitted_at, document=False)
         old = [o.job_id for o in outcomes if isinstance(o, Taken) and o.job_id not in fresh]
         views = fresh | (await self._reader.jobs_by_id(project_id, old) if old else {})
-        return [views[o.job_id] if isinstance(o, Taken) else o for o in outcomes]
+        results: list[JobView | HypernodeError] = []
+        for outcome in outcomes:
+            assert not isinstance(outcome, Submission), "every submission was answered"
+            results.append(views[outcome.job_id] if isinstance(outcome, Taken) else outcome)
+        return results
 
     async def view(self, project_id: UUID, job_id: UUID) -> JobView:
         """One job with its document. Raises NotFound."""

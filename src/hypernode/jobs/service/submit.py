@@ -80,14 +80,24 @@ class Submissions:
             name="submissions",
         )
 
-    async def earlier(self, submission: Submission) -> Taken | None:
-        """The job this very request made before. Raises IdempotencyMismatch."""
-        if submission.idempotency is None:
-            return None
+    async def earlier(
+        self, project_id: UUID, idempotencies: Sequence[Idempotency | None]
+    ) -> list[Taken | HypernodeError | None]:
+        """The jobs that these very requests made before, each in its place; IdempotencyMismatch where the key came with
+        another request."""
+        keys = [(project_id, one) for one in idempotencies if one is not None]
+        if not keys:
+            return [None] * len(idempotencies)
         async with self._pool.acquire() as connection:
-            answers = await find_answers(connection, [(submission.project_id, submission.idempotency)])
-        job_id = answers.match(submission.project_id, submission.idempotency)
-        return None if job_id is None else Taken(job_id, None)
+            answers = await find_answers(connection, keys)
+        found: list[Taken | HypernodeError | None] = []
+        for one in idempotencies:
+            try:
+                job_id = answers.match(project_id, one)
+                found.append(None if job_id is None else Taken(job_id, None))
+            except HypernodeError as error:
+                found.append(error)
+        return found
 
     async def submit(self, submission: Submission) -> Taken:
         """Take one job; when this returns, the job is not lost any more.
