@@ -12,6 +12,7 @@ from hypernode.kernel import limits
 
 DEFAULT_REGISTRY: Final = "docker.io"
 DEFAULT_TAG: Final = "latest"
+_ALIASES: Final = ("index.docker.io", "registry-1.docker.io")  # all three are Docker Hub
 
 # The grammar of github.com/distribution/reference.
 _LABEL = r"[a-zA-Z0-9](?:[a-zA-Z0-9-]*[a-zA-Z0-9])?"
@@ -56,13 +57,14 @@ def parse(text: str) -> Reference:
         raise ValueError(f"{text!r}: what follows '@' must be sha256: and 64 hexadecimal digits")
     first, slash, path = rest.partition("/")
     if slash and ("." in first or ":" in first or first == "localhost"):
-        registry, rest = first, path
+        registry, rest = first.lower(), path
+        registry = DEFAULT_REGISTRY if registry in _ALIASES else registry
     else:
         registry = DEFAULT_REGISTRY
     repository, colon, tag = rest.partition(":")
     if registry == DEFAULT_REGISTRY and "/" not in repository:
         repository = f"library/{repository}"
-    if not _REGISTRY.fullmatch(registry):
+    if not is_registry(registry):
         raise ValueError(f"{text!r}: {registry!r} is not a registry's host")
     if not _REPOSITORY.fullmatch(repository):
         raise ValueError(f"{text!r} is not the name of an image, such as python:3.11-slim or ghcr.io/owner/name:tag")
@@ -71,6 +73,12 @@ def parse(text: str) -> Reference:
     if not tag and not digest:
         tag = DEFAULT_TAG
     return Reference(registry, repository, tag, digest)
+
+
+def is_registry(text: str) -> bool:
+    """Whether this is a registry as it stands in front of an image's name: a host, perhaps with a port."""
+    port = text.rpartition("]")[2].rpartition(":")[2] if ":" in text.rpartition("]")[2] else "443"
+    return len(text) <= 255 and _REGISTRY.fullmatch(text) is not None and 0 < int(port) < 1 << 16
 
 
 def check(text: str) -> None:

@@ -1,0 +1,89 @@
+"""Which registries may be talked to: those in the public internet, and the private ones that an operator has named.
+
+Strangers name registries, and we connect to them from inside our own network. Without this they would have us knock at
+whatever is there.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import Iterable
+from typing import Final
+
+from hypernode.images.references import is_registry
+from hypernode.kernel.addresses import is_public
+
+HTTPS_PORT: Final = 443
+HTTP_PORT: Final = 80
+ADDRESSES: Final = 16
+"""Of a name with more addresses, the rest is not looked at."""
+
+
+class Unreachable(Exception):
+    """The host has no address that may be talked to. `lasting`: asking again later gives the same answer."""
+
+    def __init__(self, message: str, *, lasting: bool) -> None:
+        super().__init__(message)
+        self.lasting = lasting
+
+
+class Reach:
+    """Immutable. Everything is asked over https but the registries named with `http://`."""
+
+    def __init__(self, registries: Iterable[str] = ()) -> None:
+        """`registries` may have private addresses: `host`, `host:port`, or `http://host:port` for one without
+        encryption. A registry whose tokens come from another host needs that one named, too. Raises ValueError."""
+        self._private: set[tuple[str, int]] = set()
+        self._plain: set[tuple[str, int]] = set()
+        for text in registries:
+            name = text.removeprefix("http://")
+            if not is_registry(name):
+                raise ValueError(f"{text!r} is not a registry such as registry.lan:5000 or http://127.0.0.1:5000")
+            plain = name != text
+            place = split(name, HTTP_PORT if plain else HTTPS_PORT)
+            self._private.add(place)
+            if plain:
+                self._plain.add(place)
+
+    def is_plain(self, host: str, port: int) -> bool:
+        """Whether http without encryption may be spoken there."""
+        return (host.lower(), port) in self._plain
+
+    def address(self, registry: str) -> tuple[str, str, int]:
+        """How a registry, `host` or `host:port`, is spoken to: scheme, host and port."""
+        host, port = split(registry, HTTPS_PORT)
+        if port == HTTPS_PORT and (host, HTTP_PORT) in self._plain and ":" not in registry.rpartition("]")[2]:
+            return "http", host, HTTP_PORT
+        return ("http" if self.is_plain(host, port) else "https"), host, port
+
+    async def addresses(self, host: str, port: int) -> list[str]:
+        """The addresses of a host that may be talked to, in the resolver's order; at least one.
+
+        Connect to one of these, never to the name: a second look-up may give another answer. Raises Unreachable, with
+        the same words whether the name doesn't exist or leads somewhere private: that is nobody else's business.
+        """
+        loop = asyncio.get_running_loop()
+        nowhere = f"{host!r} has no address in the public internet, and the operator has not named it as a registry"
+        try:
+            found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        except socket.gaierror as error:
+            if error.errno == socket.EAI_AGAIN:
+                raise Unreachable(f"the name {host!r} cannot be looked up just now", lasting=False) from error
+            raise Unreachable(nowhere, lasting=True) from error
+        except (OSError, UnicodeError) as error:
+            raise Unreachable(nowhere, lasting=True) from error
+        addresses = list(dict.fromkeys(str(entry[4][0]) for entry in found))[:ADDRESSES]
+        if (host.lower(), port) not in self._private:
+            addresses = [address for address in addresses if is_public(address)]
+        if not addresses:
+            raise Unreachable(nowhere, lasting=True)
+        return addresses
+
+
+def split(registry: str, default_port: int) -> tuple[str, int]:
+    """Host, in small letters and without the brackets of an IPv6 address, and port."""
+    host, colon, port = registry.rpartition(":")
+    if not colon or port.endswith("]"):
+        host, port = registry, str(default_port)
+    return host.strip("[]").lower(), int(port)

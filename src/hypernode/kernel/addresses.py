@@ -1,0 +1,41 @@
+"""Which addresses of the internet protocol are everybody's, and which lead into somebody's own network."""
+
+from __future__ import annotations
+
+import ipaddress
+from typing import Final
+
+_Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+
+# Version 6 addresses that stand for a version 4 address, and how far from the right that stands in them.
+_MAPPED: Final = (
+    (ipaddress.IPv6Network("::/96"), 0),
+    (ipaddress.IPv6Network("::ffff:0:0/96"), 0),
+    (ipaddress.IPv6Network("::ffff:0:0:0/96"), 0),
+    (ipaddress.IPv6Network("64:ff9b::/96"), 0),
+    (ipaddress.IPv6Network("2002::/16"), 80),
+)
+# Translation prefixes of a network's own, Teredo and the segment routing prefix: nothing a public service lives at.
+_NEVER: Final = tuple(
+    ipaddress.IPv6Network(net) for net in ("64:ff9b:1::/48", "2001::/32", "5f00::/16", "fec0::/10", "100::/64")
+)
+
+
+def is_public(text: str) -> bool:
+    """Whether this is the address of one machine in the public internet.
+
+    False for private, shared (100.64.0.0/10), loopback, link-local, multicast, reserved and documentation addresses,
+    for version 6 addresses that stand for such a version 4 address, for addresses with a zone, and for what is no
+    address at all.
+    """
+    try:
+        address: _Address = ipaddress.ip_address(text)
+    except ValueError:
+        return False
+    if isinstance(address, ipaddress.IPv6Address):
+        if address.scope_id is not None or any(address in network for network in _NEVER):
+            return False
+        for network, shift in _MAPPED:
+            if address in network:
+                return is_public(str(ipaddress.IPv4Address(int(address) >> shift & 0xFFFFFFFF)))
+    return address.is_global and not address.is_multicast and not address.is_reserved
