@@ -15,9 +15,14 @@ _MAPPED: Final = (
     (ipaddress.IPv6Network("64:ff9b::/96"), 0),
     (ipaddress.IPv6Network("2002::/16"), 80),
 )
-# Translation prefixes of a network's own, Teredo and the segment routing prefix: nothing a public service lives at.
+# Translation prefixes of a network's own, Teredo, relays, documentation, the segment routing prefix, and the address at
+# which a large cloud tells its machines about themselves: nothing a public service lives at.
 _NEVER: Final = tuple(
-    ipaddress.IPv6Network(net) for net in ("64:ff9b:1::/48", "2001::/32", "5f00::/16", "fec0::/10", "100::/64")
+    ipaddress.ip_network(net)
+    for net in (
+        *("64:ff9b:1::/48", "2001::/32", "3fff::/20", "5f00::/16", "fec0::/10", "100::/64"),
+        *("168.63.129.16/32", "192.88.99.0/24"),
+    )
 )
 
 
@@ -32,8 +37,10 @@ def is_public(text: str) -> bool:
         address: _Address = ipaddress.ip_address(text)
     except ValueError:
         return False
+    if any(address in network for network in _NEVER):
+        return False
     if isinstance(address, ipaddress.IPv6Address):
-        if address.scope_id is not None or any(address in network for network in _NEVER):
+        if address.scope_id is not None:
             return False
         for network, shift in _MAPPED:
             if address in network:
