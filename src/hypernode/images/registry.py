@@ -20,7 +20,7 @@ from hypernode.images import manifests
 from hypernode.images.reach import HTTP_PORT, HTTPS_PORT, Reach, Unreachable
 from hypernode.images.references import DEFAULT_REGISTRY, Reference
 from hypernode.kernel import limits
-from hypernode.kernel.errors import ImageDenied, ImageInvalid, ImageNotFound, RegistryUnreachable
+from hypernode.kernel.errors import ImageDenied, ImageInvalid, ImageNotFound, RegistryNotAllowed, RegistryUnreachable
 
 RESOLVE_S: Final = 30.0
 """For everything together, the token included."""
@@ -50,7 +50,7 @@ async def resolve(reference: Reference, login: tuple[str, str] | None, *, reach:
 
     `login` is user name and password; it goes to the registry itself and to the token server it names, as with other
     clients, and nowhere else. A reference that has a digest keeps it, if the registry has that image. Takes at most
-    RESOLVE_S. Raises ImageNotFound, ImageDenied, ImageInvalid, or RegistryUnreachable.
+    RESOLVE_S. Raises ImageNotFound, ImageDenied, ImageInvalid, RegistryNotAllowed, or RegistryUnreachable.
     """
     try:
         async with asyncio.timeout(RESOLVE_S):
@@ -159,7 +159,9 @@ class _Asking:
                 host, url.port or (HTTPS_PORT if url.scheme == "https" else HTTP_PORT)
             )
         except Unreachable as error:
-            raise (ImageInvalid if error.lasting else RegistryUnreachable)(f"{self._reference}: {error}") from error
+            raise (RegistryNotAllowed if error.lasting else RegistryUnreachable)(
+                f"{self._reference}: {error}"
+            ) from error
         why: Exception | None = None
         for address in addresses:
             # By the address that was checked. The name only goes where it says who is meant: to TLS and to the server.
