@@ -40,6 +40,9 @@ ROUTES = [
     ("PATCH", f"/uploads/{JOB}"),
     ("DELETE", f"/uploads/{JOB}"),
     ("GET", f"/artifacts/{HASH}"),
+    ("GET", "/secrets"),
+    ("PUT", "/secrets/s"),
+    ("DELETE", "/secrets/s"),
 ]
 OPEN = {("GET", "/network"), ("POST", "/nodes/enrol")}
 
@@ -52,7 +55,7 @@ def is_same(template: str, path: str) -> bool:
 
 async def ask(http: httpx.AsyncClient, method: str, path: str, **headers: str) -> httpx.Response:
     """A request that is right but for who asks."""
-    body = b"{}" if method == "POST" else None
+    body = b"{}" if method in ("POST", "PUT") else None
     offset = {"upload-offset": "0"} if method == "PATCH" else {}
     return await http.request(method, path, content=body, headers={**offset, **headers})
 

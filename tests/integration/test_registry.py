@@ -85,11 +85,11 @@ async def test_a_token_is_asked_for_reading_one_repository(token_registry: Regis
 
 
 async def test_a_changed_manifest_is_noticed(registry: Registry) -> None:
-    pinned = registry.push("some/changed", busybox())
+    pinned = registry.push("some/changed", busybox(), config={"Cmd": ["changed"]})
     path = registry.blob(pinned.partition("@")[2])
     path.write_bytes(path.read_bytes().replace(b'"layers"', b'"Layers"'))
     # The registry's own header still has the old digest.
-    with pytest.raises((RegistryNotAllowed, RegistryUnreachable)):
+    with pytest.raises((ImageInvalid, RegistryUnreachable)):
         await resolve(pinned, registry.reach)
 
 

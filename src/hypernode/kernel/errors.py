@@ -10,6 +10,7 @@
     │   ├── ImageNotFound
     │   ├── ImageDenied
     │   ├── ImageInvalid
+    │   ├── RegistryNotAllowed
     │   ├── SecretUnknown
     │   └── SecretMismatch
     ├── Refused               the caller may not, or not now
@@ -139,6 +140,12 @@ class ImageInvalid(InvalidInput):
     """What the registry gives under this name is no image that could be run."""
 
     code = "image.invalid"
+
+
+class RegistryNotAllowed(InvalidInput):
+    """The coordinator does not ask this registry: it has no public address, and the operator has not named it."""
+
+    code = "image.registry_not_allowed"
 
 
 class SecretUnknown(InvalidInput):

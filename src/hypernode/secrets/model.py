@@ -24,19 +24,23 @@ KEY_BYTES: Final = 32
 
 _NONCE_BYTES: Final = crypto_aead_xchacha20poly1305_ietf_NPUBBYTES
 _PAD_BYTES: Final = 256
-_HUB: Final = ("index.docker.io", "registry-1.docker.io", "hub.docker.com")
+
+
+def registry_of(host: str) -> str:
+    """A registry as the names of images in it come out: `GHCR.io` is `ghcr.io`. Raises ValueError for anything else
+    than the host, perhaps with a port, of a registry."""
+    try:
+        reference = references.parse(f"{host}/owner/name")
+    except ValueError:
+        reference = None
+    if reference is None or reference.repository != "owner/name":
+        raise ValueError("write the registry's host as image names do, as in ghcr.io or registry.example:5000")
+    return reference.registry
 
 
 def check_registry(host: str) -> None:
-    """Raise ValueError unless `host` is a registry as image names spell it: `ghcr.io`, `127.0.0.1:5000`."""
-    if host in _HUB:
-        raise ValueError("write docker.io for Docker Hub")
-    try:
-        spelled = references.parse(f"{host}/name").registry
-    except ValueError:
-        spelled = ""
-    if spelled != host:
-        raise ValueError("write the registry's host as image names do, as in ghcr.io or registry.example:5000")
+    """Raise ValueError unless `host` is a registry."""
+    registry_of(host)
 
 
 def check_username(name: str) -> None:

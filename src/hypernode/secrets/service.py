@@ -15,7 +15,7 @@ from hypernode.events.service import record
 from hypernode.kernel import limits
 from hypernode.kernel.errors import Conflict, HypernodeError, NotFound, SecretMismatch, SecretUnknown
 from hypernode.kernel.times import rfc3339
-from hypernode.secrets.model import Login, Sealer, SecretList, SecretRequest, SecretView
+from hypernode.secrets.model import Login, Sealer, SecretList, SecretRequest, SecretView, registry_of
 from hypernode.secrets.store import queries
 
 
@@ -37,7 +37,7 @@ class Secrets:
 
     async def put(self, project_id: UUID, name: str, secret: SecretRequest) -> SecretView:
         """Keep a secret, in place of what its name held before. Raises Conflict when the project has too many."""
-        registry = secret.registry.lower()
+        registry = registry_of(secret.registry)
         sealed = self._sealer.seal(project_id, name, registry, Login(secret.username, secret.password))
 
         async def work(connection: Connection) -> SecretView:
@@ -86,7 +86,7 @@ class Secrets:
                 f"the project has no secret {wanted.name!r}; set it with: hypernode secret:set {wanted.name} "
                 f"--registry {wanted.registry} --username NAME"
             )
-        if row["registry"] != wanted.registry.lower():
+        if row["registry"] != wanted.registry:
             return SecretMismatch(
                 f"secret {wanted.name!r} is for {row['registry']}, but the image is in {wanted.registry}; name "
                 "another secret, or none for a public image"

@@ -22,7 +22,8 @@ class Resolver(Protocol):
     """`images.registry.resolve`, with all it may reach bound to it."""
 
     async def __call__(self, reference: Reference, login: tuple[str, str] | None) -> Reference:
-        """The reference with its digest. Raises ImageNotFound, ImageDenied, ImageInvalid, RegistryUnreachable."""
+        """The reference with its digest. Raises ImageNotFound, ImageDenied, ImageInvalid,
+        RegistryNotAllowed, RegistryUnreachable."""
 
 
 class _Question(msgspec.Struct, frozen=True):

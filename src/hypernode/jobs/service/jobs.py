@@ -56,7 +56,7 @@ class Jobs:
 
     async def submit(self, project_id: UUID, document: JobDocument, idempotency: Idempotency | None) -> JobView:
         """Take a job. Raises CapTooLow, InvalidInput, InsufficientFunds, IdempotencyMismatch, Overloaded, and of its
-        image ImageNotFound, ImageDenied, ImageInvalid, RegistryUnreachable, SecretUnknown, SecretMismatch."""
+        image what `Images.pin` gives."""
         [ready] = await self._intake.ready(project_id, [document], [idempotency])
         if isinstance(ready, HypernodeError):
             raise ready
