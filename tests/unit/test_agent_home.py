@@ -225,6 +225,7 @@ def test_every_end_makes_a_receipt(end: SandboxOutcome, outcome: Outcome) -> Non
         log_root="0" * 64,
         sandbox="s",
         isolation=2,
+        egress=None,
     )
     assert decode_body(encode_body(body)) == body
     assert body.run.ended_at_ms == 5

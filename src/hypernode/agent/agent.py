@@ -160,7 +160,7 @@ class Agent:
             return available.backends(self.home.store, config.policy, python, wasm=self._with_wasm)
         with_wasm = self._with_wasm
         wasm = WasmHost(self.home.wasm, python, self._sandbox, config.policy.cache_bytes) if with_wasm else None
-        return [Backend("sandbox", self._sandbox, wasm)]
+        return [Backend("sandbox", self._sandbox, wasm, egress=python if config.policy.egress else None)]
 
     async def _probe(self, config: Config, python: str) -> None:
         sandboxes = await self._backends.probe()

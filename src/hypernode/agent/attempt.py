@@ -14,6 +14,8 @@ import msgspec
 from hypernode.agent import plan
 from hypernode.agent.backends import Backend
 from hypernode.agent.cache import ArtifactCache
+from hypernode.agent.egress.proxy import Proxy
+from hypernode.agent.egress.reach import Reach
 from hypernode.agent.environments import Environment, EnvironmentFailed
 from hypernode.agent.home import Home
 from hypernode.agent.journal import Finished, Journal
@@ -26,7 +28,7 @@ from hypernode.images import references
 from hypernode.jobs.model import ContainerRuntime, JobDocument, PythonRuntime, WasmRuntime
 from hypernode.kernel import limits
 from hypernode.kernel.keys import KeyPair
-from hypernode.ledger.receipt import NODE_CONTEXT, Outcome, ReceiptBody, encode_body
+from hypernode.ledger.receipt import NODE_CONTEXT, Outcome, ReceiptBody, Traffic, encode_body
 from hypernode.protocol.messages import Lease
 
 JOB_FAULTS: Final = {"environment.bad_lock", "environment.hash_mismatch", "environment.no_wheel"}
@@ -76,6 +78,7 @@ class Attempt:
         self._on_started = on_started
         self._started_at_ms = 0
         self._broken: OSError | None = None
+        self._traffic: Traffic | None = None
         self.key = key
         self.log_path = log_path(tools.home, self.key)
         self.spool = spool_path(tools.home, self.key)
@@ -107,7 +110,11 @@ class Attempt:
                 task = await self._task(stack)
                 stack.push_async_callback(sandbox.release, task.key)
                 await sandbox.prepare(task)
+                proxy = await self._open_proxy(stack) if task.egress else None
             ended = await sandbox.run(task, self._output, self._started)
+            if proxy is not None:
+                await proxy.close(flush=True)
+                self._traffic = proxy.meter.traffic
             if self._broken is not None:
                 raise self._broken
             collected = None
@@ -116,7 +123,20 @@ class Attempt:
                     task.key, self._document.outputs, self.spool, plan.collect_limits(self._document)
                 )
             judge = judge_run if isinstance(self._document.runtime, WasmRuntime) else plan.judge
-            return ended, judge(self._document, ended, collected)
+            verdict = judge(self._document, ended, collected)
+            if proxy is not None and proxy.meter.used_up:
+                note = f"the {proxy.meter.limit_bytes} bytes of egress_bytes were used up; connections were cut"
+                verdict = msgspec.structs.replace(verdict, notes=(note, *verdict.notes))
+            return ended, verdict
+
+    async def _open_proxy(self, stack: AsyncExitStack) -> Proxy:
+        """The way out of the prepared task, closed before the task is released."""
+        network = self._document.network
+        assert network is not None, "the task has egress"
+        listening = await self._sandbox.listen(self.key)
+        proxy = Proxy(listening, Reach(network.egress).connect, network.egress_bytes)
+        stack.push_async_callback(proxy.close)
+        return proxy
 
     async def _task(self, stack: AsyncExitStack) -> Task:
         """What to run, with everything it needs held until the stack unwinds."""
@@ -207,6 +227,7 @@ class Attempt:
             log_root=self._log.root,
             sandbox=sandbox,
             isolation=self._offer.isolation,
+            egress=self._traffic,
         )
 
 

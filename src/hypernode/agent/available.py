@@ -45,4 +45,5 @@ def _backend(
 ) -> Backend:
     # Compiled modules are kept apart: how code is compiled depends on how the sandbox bounds memory.
     host = WasmHost(store / "wasm" / name, interpreter, sandbox, policy.cache_bytes) if wasm else None
-    return Backend(name, sandbox, host, best=best, native=native)
+    egress = interpreter if policy.egress and native else None
+    return Backend(name, sandbox, host, best=best, native=native, egress=egress)

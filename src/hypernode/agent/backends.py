@@ -7,6 +7,8 @@ import logging
 from collections.abc import Sequence
 from typing import Final
 
+from hypernode.agent.egress.probe import probe as probe_egress
+from hypernode.agent.interpreter import Interpreter
 from hypernode.agent.refusal import GiveBack
 from hypernode.agent.sandboxes.base import Sandbox, SandboxError
 from hypernode.agent.wasm.host import WasmHost
@@ -23,16 +25,24 @@ class Backend:
     """One sandbox. Until `probe` has been called it offers nothing."""
 
     def __init__(
-        self, name: str, sandbox: Sandbox, wasm: WasmHost | None, *, best: int = 2, native: bool = True
+        self,
+        name: str,
+        sandbox: Sandbox,
+        wasm: WasmHost | None,
+        *,
+        best: int = 2,
+        native: bool = True,
+        egress: Interpreter | None = None,
     ) -> None:
         """`name` is what people know it by, also where it turns out that it cannot run. Without `wasm` WebAssembly is
         neither tried nor offered, without `native` nothing else is. `best` is the level that the sandbox reaches where
-        all its limits hold."""
+        all its limits hold. `egress` is the Python to try with whether tasks can be let out; without it none are."""
         self.name = name
         self.sandbox = sandbox
         self.wasm = wasm
         self.best = best
         self.native = native
+        self._egress = egress
         self.offer: SandboxOffer | None = None
         """What was proved last."""
 
@@ -53,11 +63,17 @@ class Backend:
                 isolation = max(isolation, WASM_ISOLATION)
             else:
                 failed.append(Failure(failure.limit[:256], failure.remedy[:1024]))
+        egress = False
+        if self._egress is not None:
+            failure = await probe_egress(self.sandbox, self._egress)
+            egress = failure is None
+            if failure is not None:
+                failed.append(Failure(failure.limit[:256], failure.remedy[:1024]))
         self.offer = SandboxOffer(
             name=proved.backend[:64],
             isolation=isolation,
             runtimes=tuple(runtimes),
-            egress="egress" in proved.proved,
+            egress=egress,
             proved=tuple(name[:256] for name in proved.proved[:64]),
             failed=tuple(failed[:64]),
         )

@@ -83,6 +83,9 @@ class Policy(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
         "process",
     )
     """What jobs may run in, of what the machine turns out to have."""
+    egress: bool = True
+    """Whether jobs that ask for it may reach the hosts they name in the public internet, from this machine's
+    address."""
 
     def allows(self, sandbox: str) -> bool:
         """Whether jobs may run in the sandbox of this name."""

@@ -13,13 +13,13 @@ from hypernode.agent.collect import Collected, CollectLimits
 from hypernode.agent.environments import Environment
 from hypernode.agent.logs import PAYLOAD_BYTES
 from hypernode.agent.refusal import GiveBack
-from hypernode.agent.sandboxes.base import Image, Limits, Mount, Reason, Task
+from hypernode.agent.sandboxes.base import PROXY_PORT, Image, Limits, Mount, Reason, Task
 from hypernode.agent.sandboxes.base import Outcome as SandboxOutcome
 from hypernode.jobs.model import ContainerRuntime, JobDocument, PythonRuntime
 from hypernode.jobs.outputs import Patterns
 from hypernode.kernel import limits
 from hypernode.kernel.canonical import content_id
-from hypernode.ledger.receipt import Outcome, OutputFile, ReceiptBody, Run, Work
+from hypernode.ledger.receipt import Outcome, OutputFile, ReceiptBody, Run, Traffic, Work
 from hypernode.protocol.messages import LeaseRef
 
 PROCESSES: Final = 512
@@ -29,6 +29,8 @@ DISK_LEAST_BYTES: Final = 8 * limits.MIB
 """The smallest /out a file system fits into. What is collected of it is bounded by what the job asked for."""
 NOTED: Final = 20
 """Outputs that were not collected and are named in the log."""
+
+_PROXY: Final = f"http://127.0.0.1:{PROXY_PORT}"
 
 _OUTCOMES: Final = {
     Reason.OUT_OF_MEMORY: Outcome.OUT_OF_MEMORY,
@@ -66,6 +68,7 @@ def task(lease: LeaseRef, document: JobDocument, inputs: Mapping[str, Path], env
         ),
         limits=task_limits(document),
         outputs=outputs,
+        egress=document.egress,
     )
 
 
@@ -90,6 +93,7 @@ def container_task(lease: LeaseRef, document: JobDocument, inputs: Mapping[str, 
             "LANG": "C.UTF-8",
             **image.environment,
             "HOME": "/tmp",  # an image's own home is read-only, and another user's
+            **_proxy_variables(document),
             **document.environment,
             **_own_variables(lease, document),
         },
@@ -98,6 +102,7 @@ def container_task(lease: LeaseRef, document: JobDocument, inputs: Mapping[str, 
         limits=task_limits(document),
         outputs=outputs,
         image=image,
+        egress=document.egress,
     )
 
 
@@ -136,6 +141,15 @@ def _own_variables(lease: LeaseRef, document: JobDocument) -> dict[str, str]:
     return own
 
 
+def _proxy_variables(document: JobDocument) -> dict[str, str]:
+    """How programs find the way out: by convention, and in both spellings that are one."""
+    if not document.egress:
+        return {}
+    upper = dict.fromkeys(("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"), _PROXY)
+    upper["NO_PROXY"] = "localhost,127.0.0.1,::1"
+    return {**upper, **{name.lower(): value for name, value in upper.items()}}
+
+
 def _variables(lease: LeaseRef, document: JobDocument, environment: Environment) -> dict[str, str]:
     return {
         "HOME": "/tmp",
@@ -143,6 +157,7 @@ def _variables(lease: LeaseRef, document: JobDocument, environment: Environment)
         "PATH": "/env/bin:/usr/bin:/bin",
         "PYTHONUNBUFFERED": "1",  # so that a log streams
         **environment.environment,
+        **_proxy_variables(document),
         **document.environment,
         **_own_variables(lease, document),
     }
@@ -216,8 +231,9 @@ def receipt_body(
     log_root: str,
     sandbox: str,
     isolation: int,
+    egress: Traffic | None,
 ) -> ReceiptBody:
-    """What the node signs. `document` is the canonical job document."""
+    """What the node signs. `document` is the canonical job document; `egress` is None for a job without any."""
     usage = ended.usage
     return ReceiptBody(
         work=Work(
@@ -242,5 +258,6 @@ def receipt_body(
             sandbox=sandbox,
             isolation=isolation,
             fuel=verdict.fuel,
+            egress=egress,
         ),
     )

@@ -193,7 +193,7 @@ class Capabilities(msgspec.Struct, frozen=True, kw_only=True):
     """As in `bubblewrap`, `docker/runc`, `docker/runsc`, `podman/runc`."""
     isolation: int
     proved: tuple[str, ...]
-    """Of memory, processes, cpu, network, time, uid, disk, files, log, calls, host; and egress, which is no limit."""
+    """Of memory, processes, cpu, network, time, uid, disk, files, log, calls, host."""
     failed: tuple[Failure, ...]
 
 
