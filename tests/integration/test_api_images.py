@@ -11,6 +11,7 @@ import pytest
 
 from fakes.network import Network, job, network, problem
 from hypernode.events.hints import Hints
+from hypernode.images.reach import Reach, Unreachable
 from hypernode.images.references import Reference
 from hypernode.jobs.model import ContainerRuntime, JobDocument, decode_canonical, identify, parse
 from hypernode.jobs.service.images import Images
@@ -248,3 +249,21 @@ async def test_a_name_that_gets_too_long_is_refused() -> None:
     name = "r.example/" + "/".join(["x" * 60] * 8)
     (found,) = await images(resolve).pin(UUID(int=1), documents(name))
     assert isinstance(found, HypernodeError) and "characters" in str(found)
+
+
+def test_any_port_of_a_host_can_be_named() -> None:
+    reach = Reach(["http://127.0.0.1:*", "registry.lan:*"])
+    assert reach.address("127.0.0.1:5000") == ("http", "127.0.0.1", 5000)
+    assert reach.address("127.0.0.1") == ("http", "127.0.0.1", 80)
+    assert reach.address("registry.lan:5000") == ("https", "registry.lan", 5000)
+    assert reach.address("localhost:5000")[0] == "https"
+    for text in ("*", "*:5000", "http://*:*", "127.0.0.1:**", "127.0.0.1:5000:*", "::1:*"):
+        with pytest.raises(ValueError, match="registry"):
+            Reach([text])
+
+
+async def test_any_port_may_be_reached_where_it_is_named() -> None:
+    assert await Reach(["http://127.0.0.1:*"]).addresses("127.0.0.1", 7) == ["127.0.0.1"]
+    for other in ("127.0.0.2", "10.0.0.1"):
+        with pytest.raises(Unreachable):
+            await Reach(["http://127.0.0.1:*"]).addresses(other, 7)

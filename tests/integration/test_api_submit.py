@@ -205,7 +205,8 @@ async def test_a_quote_takes_nothing_and_says_why_nobody_can(net: Network, http:
     empty = (await http.post("/quotes", json=job())).json()
     assert empty["eligible"] == [] and empty["excluded"] == [] and empty["cheapest_worst_price"] is None
     assert empty["can_submit"]  # it may wait for a node
-    await net.node("plain", capabilities=msgspec.structs.replace(CAPABILITIES, isolation=1))
+    weak = (msgspec.structs.replace(CAPABILITIES.sandboxes[0], isolation=1),)
+    await net.node("plain", capabilities=msgspec.structs.replace(CAPABILITIES, sandboxes=weak))
     leaving = await net.node("leaving")
     leaving_drained = leaving.hello(await reconnect(leaving), draining=True)
     await leaving.say(leaving_drained)

@@ -50,7 +50,7 @@ async def test_a_forged_signature_is_refused(net: Network) -> None:
 async def test_every_signed_field_is_under_the_signature(net: Network) -> None:
     node = await net.node(connect=False)
     for change in (
-        {"capabilities": msgspec.structs.replace(CAPABILITIES, isolation=3)},
+        {"capabilities": msgspec.structs.replace(CAPABILITIES, sandboxes=())},
         {"ask": Ask(1)},
         {"draining": True},
         {"signature": b""},

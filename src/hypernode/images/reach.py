@@ -16,6 +16,7 @@ from hypernode.kernel.addresses import is_public
 
 HTTPS_PORT: Final = 443
 HTTP_PORT: Final = 80
+ANY_PORT: Final = 0
 ADDRESSES: Final = 16
 """Of a name with more addresses, the rest is not looked at."""
 
@@ -33,27 +34,29 @@ class Reach:
 
     def __init__(self, registries: Iterable[str] = ()) -> None:
         """`registries` may have private addresses: `host`, `host:port`, or `http://host:port` for one without
-        encryption. A registry whose tokens come from another host needs that one named, too. Raises ValueError."""
+        encryption; `*` stands for any port. A registry whose tokens come from another host needs that one named, too.
+        Raises ValueError."""
         self._private: set[tuple[str, int]] = set()
         self._plain: set[tuple[str, int]] = set()
         for text in registries:
-            name = text.removeprefix("http://")
-            if not is_registry(name):
+            name = text.removeprefix("http://").removesuffix(":*")
+            any_port = text.endswith(":*")
+            if not is_registry(name) or (any_port and split(name, ANY_PORT)[1] != ANY_PORT):
                 raise ValueError(f"{text!r} is not a registry such as registry.lan:5000 or http://127.0.0.1:5000")
-            plain = name != text
-            place = split(name, HTTP_PORT if plain else HTTPS_PORT)
+            plain = text.startswith("http://")
+            place = split(name, ANY_PORT if any_port else HTTP_PORT if plain else HTTPS_PORT)
             self._private.add(place)
             if plain:
                 self._plain.add(place)
 
     def is_plain(self, host: str, port: int) -> bool:
         """Whether http without encryption may be spoken there."""
-        return (host.lower(), port) in self._plain
+        return _names(self._plain, host, port)
 
     def address(self, registry: str) -> tuple[str, str, int]:
         """How a registry, `host` or `host:port`, is spoken to: scheme, host and port."""
         host, port = split(registry, HTTPS_PORT)
-        if port == HTTPS_PORT and (host, HTTP_PORT) in self._plain and ":" not in registry.rpartition("]")[2]:
+        if port == HTTPS_PORT and self.is_plain(host, HTTP_PORT) and ":" not in registry.rpartition("]")[2]:
             return "http", host, HTTP_PORT
         return ("http" if self.is_plain(host, port) else "https"), host, port
 
@@ -74,11 +77,15 @@ class Reach:
         except (OSError, UnicodeError) as error:
             raise Unreachable(nowhere, lasting=True) from error
         addresses = list(dict.fromkeys(str(entry[4][0]) for entry in found))[:ADDRESSES]
-        if (host.lower(), port) not in self._private:
+        if not _names(self._private, host, port):
             addresses = [address for address in addresses if is_public(address)]
         if not addresses:
             raise Unreachable(nowhere, lasting=True)
         return addresses
+
+
+def _names(places: set[tuple[str, int]], host: str, port: int) -> bool:
+    return not places.isdisjoint({(host.lower(), port), (host.lower(), ANY_PORT)})
 
 
 def split(registry: str, default_port: int) -> tuple[str, int]:

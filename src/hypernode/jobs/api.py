@@ -57,16 +57,18 @@ class JobController(Controller):
     @post(
         summary="Submit a job",
         description="Takes the job and puts its cap into escrow, or refuses it and changes nothing. The body is a job "
-        "document in JSON, or in YAML with `Content-Type: application/yaml`. When this answers 201, the job is safe.",
+        "document in JSON, or in YAML with `Content-Type: application/yaml`. When this answers 201, the job is safe. A "
+        "tag of an image is replaced by the digest that its registry gives now.",
         dto=DocumentBody,
         return_dto=None,
         responses=problems(
             s402="The project's balance does not cover the hold.",
-            s409="The Idempotency-Key came with another request before.",
+            s409="The Idempotency-Key came with another request before; or a secret was sealed with a key that is gone.",
             s413="The document is too large.",
-            s422="The document has errors (`errors` lists all), names artifacts the project lacks, or its cap is too "
-            "low for every suitable node (`extra.short_by`).",
+            s422="The document has errors (`errors` lists all), names artifacts, secrets or an image that are not "
+            "there, or its cap is too low for every suitable node (`extra.short_by`).",
             s429="Too much at once; `Retry-After` says when to come back.",
+            s502="The registry of an image that is named by a tag does not answer.",
         ),
     )
     async def submit(
