@@ -15,13 +15,14 @@ _MAPPED: Final = (
     (ipaddress.IPv6Network("64:ff9b::/96"), 0),
     (ipaddress.IPv6Network("2002::/16"), 80),
 )
-# Translation prefixes of a network's own, Teredo, relays, documentation, the segment routing prefix, and the address at
-# which a large cloud tells its machines about themselves: nothing a public service lives at.
+# Versions of Python disagree on these, or do not know them: translation prefixes of a network's own, Teredo and other
+# protocols, relays, documentation, the segment routing prefix, and the address at which a large cloud tells its machines
+# about themselves. No public service lives there.
 _NEVER: Final = tuple(
     ipaddress.ip_network(net)
     for net in (
-        *("64:ff9b:1::/48", "2001::/32", "3fff::/20", "5f00::/16", "fec0::/10", "100::/64"),
-        *("168.63.129.16/32", "192.88.99.0/24"),
+        *("64:ff9b:1::/48", "2001::/23", "3fff::/20", "5f00::/16", "fec0::/10", "100::/64"),
+        *("168.63.129.16/32", "192.0.0.0/24", "192.88.99.0/24"),
     )
 )
 
