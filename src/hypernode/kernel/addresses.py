@@ -16,8 +16,8 @@ _MAPPED: Final = (
     (ipaddress.IPv6Network("2002::/16"), 80),
 )
 # Versions of Python disagree on these, or do not know them: translation prefixes of a network's own, Teredo and other
-# protocols, relays, documentation, the segment routing prefix, and the address at which a large cloud tells its machines
-# about themselves. No public service lives there.
+# protocols, relays, documentation, the segment routing prefix, and the address at which a large cloud tells its own
+# machines about themselves. No public service lives there.
 _NEVER: Final = tuple(
     ipaddress.ip_network(net)
     for net in (
