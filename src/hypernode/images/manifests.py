@@ -38,7 +38,11 @@ Texts = Annotated[tuple[Text, ...], Meta(max_length=ARGUMENTS)]
 
 
 class Unusable(Exception):
-    """What a registry gave is no image, or none for this machine; the message says why."""
+    """What a registry gave is no image; the message says why. `machine`: it may be one for another machine."""
+
+    def __init__(self, message: str, *, machine: bool = False) -> None:
+        super().__init__(message)
+        self.machine = machine
 
 
 class Platform(msgspec.Struct, frozen=True):
@@ -105,6 +109,8 @@ class Process(msgspec.Struct, frozen=True, rename={"environment": "Env", "folder
 class Configuration(msgspec.Struct, frozen=True):
     """The configuration blob of an image."""
 
+    os: str = ""
+    architecture: str = ""
     config: Process | None = None
 
 
@@ -141,13 +147,20 @@ def choose(index: Index, machine: str, operating_system: str = "linux") -> Descr
     ]
     if not fitting:
         there = sorted({f"{d.platform.os}/{d.platform.architecture}"[:40] for d in index.manifests if d.platform})[:20]
-        raise Unusable(f"it has no variant for {operating_system}/{architecture}, only for: {', '.join(there)}")
+        wanted = f"{operating_system}/{architecture}"
+        raise Unusable(f"it has no variant for {wanted}, only for: {', '.join(there)}", machine=True)
     return min(fitting, key=lambda pair: pair[0])[1]
 
 
-def configuration(data: bytes) -> Process:
-    """How an image wants to be run. Raises Unusable."""
-    process = _decode(data, Configuration).config or Process()
+def configuration(data: bytes, machine: str) -> Process:
+    """How an image wants to be run on a machine, as `platform.machine()` names it. Raises Unusable."""
+    found = _decode(data, Configuration)
+    architecture, _ = _GO_NAMES.get(machine, (machine, ("",)))
+    if found.os not in ("", "linux") or found.architecture not in ("", architecture):
+        raise Unusable(
+            f"it is for {found.os[:40]}/{found.architecture[:40]}, not for linux/{architecture}", machine=True
+        )
+    process = found.config or Process()
     process.check()
     return process
 

@@ -11,22 +11,25 @@ import socket
 from collections.abc import Iterable
 from typing import Final
 
-from hypernode.images.references import is_registry
+from hypernode.images.references import DEFAULT_REGISTRY, is_registry
 from hypernode.kernel.addresses import is_public
 
 HTTPS_PORT: Final = 443
 HTTP_PORT: Final = 80
 ANY_PORT: Final = 0
+HUB: Final = "registry-1.docker.io"
 ADDRESSES: Final = 16
 """Of a name with more addresses, the rest is not looked at."""
 
 
 class Unreachable(Exception):
-    """The host has no address that may be talked to. `lasting`: asking again later gives the same answer."""
+    """The host has no address that may be talked to. `lasting`: asking again later gives the same answer; `private`:
+    it has others, which is for the operator to know only."""
 
-    def __init__(self, message: str, *, lasting: bool) -> None:
+    def __init__(self, message: str, *, lasting: bool, private: bool = False) -> None:
         super().__init__(message)
         self.lasting = lasting
+        self.private = private
 
 
 class Reach:
@@ -55,6 +58,7 @@ class Reach:
 
     def address(self, registry: str) -> tuple[str, str, int]:
         """How a registry, `host` or `host:port`, is spoken to: scheme, host and port."""
+        registry = HUB if registry == DEFAULT_REGISTRY else registry
         host, port = split(registry, HTTPS_PORT)
         if port == HTTPS_PORT and self.is_plain(host, HTTP_PORT) and ":" not in registry.rpartition("]")[2]:
             return "http", host, HTTP_PORT
@@ -80,7 +84,7 @@ class Reach:
         if not _names(self._private, host, port):
             addresses = [address for address in addresses if is_public(address)]
         if not addresses:
-            raise Unreachable(nowhere, lasting=True)
+            raise Unreachable(nowhere, lasting=True, private=True)
         return addresses
 
 

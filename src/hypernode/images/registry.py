@@ -18,7 +18,7 @@ import msgspec
 
 from hypernode.images import manifests
 from hypernode.images.reach import HTTP_PORT, HTTPS_PORT, Reach, Unreachable
-from hypernode.images.references import DEFAULT_REGISTRY, Reference
+from hypernode.images.references import Reference
 from hypernode.kernel import limits
 from hypernode.kernel.errors import ImageDenied, ImageInvalid, ImageNotFound, RegistryNotAllowed, RegistryUnreachable
 
@@ -29,7 +29,6 @@ REDIRECTS: Final = 3
 TOKEN_BYTES: Final = 64 * limits.KIB
 HEADER_CHARS: Final = 8 * limits.KIB
 
-_HUB: Final = "registry-1.docker.io"
 _PARAMETER: Final = re.compile(r'([a-z_]+)="([^"]*)"')
 _TOKEN: Final = re.compile(r"[\x21-\x7e]+")
 
@@ -84,7 +83,7 @@ class _Asking:
 
     async def manifest(self) -> bytes:
         reference = self._reference
-        scheme, host, port = self._reach.address(_HUB if reference.registry == DEFAULT_REGISTRY else reference.registry)
+        scheme, host, port = self._reach.address(reference.registry)
         path = f"/v2/{reference.repository}/manifests/{reference.digest or reference.tag}"
         url = httpx.URL(scheme=scheme, host=host, port=port, path=path)
         accept = {"Accept": ", ".join(manifests.ACCEPTED)}

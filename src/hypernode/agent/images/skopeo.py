@@ -1,0 +1,188 @@
+"""skopeo, which speaks to registries: reads manifests, and copies an image's blobs into a layout on our disk.
+
+It checks every blob against its digest. What it cannot know is bounded from outside: how much of our disk a registry
+may fill, and for how long it may keep us waiting. Logins travel in a file that only we can read and that is there for
+as long as skopeo runs; without one it must not use the operator's own.
+"""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import json
+import logging
+import os
+import re
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Final
+
+from hypernode.agent.images import processes
+from hypernode.agent.images.processes import Ended, TooMuch
+from hypernode.agent.sandboxes.base import ImageError, Login
+from hypernode.files import write_private
+from hypernode.images.manifests import Manifest
+from hypernode.images.references import Reference
+from hypernode.kernel import limits
+
+ASK_S: Final = 60.0
+COPY_S: Final = 25 * 60.0
+SLACK_BYTES: Final = 16 * limits.MIB
+"""What skopeo may write beyond the blobs themselves: manifests, and its own notes."""
+
+log = logging.getLogger(__name__)
+
+
+async def manifest(reference: Reference, login: Login | None, folder: Path) -> bytes:
+    """The manifest, or index of manifests, of a pinned name, exactly as the registry has it and not checked yet.
+
+    `folder` is for the login. Raises ImageError.
+    """
+    with _login(reference, login, folder) as (credentials, environment):
+        command = [*_skopeo(), "inspect", "--raw", *credentials, f"docker://{reference.pinned}"]
+        ended = await _run(
+            command,
+            reference,
+            environment,
+            seconds=ASK_S,
+            file_bytes=SLACK_BYTES,
+            output_bytes=limits.IMAGE_MANIFEST_BYTES,
+        )
+    return ended.output
+
+
+async def copy(reference: Reference, found: Manifest, login: Login | None, folder: Path) -> Path:
+    """The image of a pinned name of a manifest, as an OCI layout in the existing `folder`, tagged `image`.
+
+    `found` is that manifest; no more is written than it says. Raises ImageError.
+    """
+    layout = folder / "layout"
+    most = found.size_bytes + found.config.size + SLACK_BYTES
+    largest = max(descriptor.size for descriptor in (found.config, *found.layers))
+    with _login(reference, login, folder, "src-") as (credentials, environment):
+        command = [*_skopeo(), "copy", "--quiet", *credentials, f"docker://{reference.pinned}", f"oci:{layout}:image"]
+        await _run(
+            command,
+            reference,
+            environment,
+            seconds=COPY_S,
+            file_bytes=largest + SLACK_BYTES,
+            over=lambda: _size(folder) > most,
+        )
+    return layout
+
+
+def _skopeo() -> list[str]:
+    # Podman and Buildah know this variable; skopeo has an option.
+    conf = os.environ.get("CONTAINERS_REGISTRIES_CONF")
+    return ["skopeo", *(["--registries-conf", conf] if conf else [])]
+
+
+@contextlib.contextmanager
+def _login(
+    reference: Reference, login: Login | None, folder: Path, prefix: str = ""
+) -> Iterator[tuple[list[str], dict[str, str]]]:
+    """skopeo's options for a login and the environment it runs in."""
+    with tempfile.TemporaryDirectory(prefix="part-", dir=folder) as scratch:
+        environment = {name: value for name, value in os.environ.items() if name != "REGISTRY_AUTH_FILE"}
+        environment["TMPDIR"] = scratch  # what it puts aside counts, too
+        if login is None:
+            yield [f"--{prefix}no-creds"], environment
+            return
+        proof = base64.b64encode(f"{login.username}:{login.password}".encode()).decode()
+        path = Path(scratch) / "auth.json"
+        write_private(path, json.dumps({"auths": {reference.registry: {"auth": proof}}}).encode())
+        yield [f"--{prefix}authfile", str(path)], environment
+
+
+async def _run(
+    command: list[str],
+    reference: Reference,
+    environment: dict[str, str],
+    *,
+    seconds: float,
+    file_bytes: int,
+    output_bytes: int = 0,
+    over: Callable[[], bool] = lambda: False,
+) -> Ended:
+    try:
+        ended = await processes.run(
+            command,
+            seconds=seconds,
+            file_bytes=file_bytes,
+            environment=environment,
+            output_bytes=output_bytes,
+            over=over,
+        )
+    except TooMuch as error:
+        raise ImageError("image.tampered", f"{reference.registry} gave more than the manifest says") from error
+    except TimeoutError as error:
+        raise ImageError(
+            "image.registry_unreachable", f"{reference.registry} did not give all of it within {seconds:.0f} s"
+        ) from error
+    except OSError as error:
+        raise ImageError("image.failed", f"skopeo cannot be started: {error}; apt install skopeo util-linux") from error
+    if ended.code != 0:
+        log.info("skopeo, for %s: %s", reference.pinned, _ADDRESS.sub(r"\1", ended.said.strip()))
+        raise _failure(reference, ended.said)
+    return ended
+
+
+def _failure(reference: Reference, said: str) -> ImageError:
+    """What skopeo's last words mean. They themselves tell of the operator's network, and stay in the node's log."""
+    lowered = said.lower()
+    for words, code, meaning, job_fault in _MEANINGS:
+        if any(word in lowered for word in words):
+            return ImageError(code, f"{reference.registry} {meaning}", job_fault=job_fault)
+    return ImageError("image.failed", f"skopeo could not fetch it from {reference.registry}; the node's log says why")
+
+
+# In this order: a digest that does not match is also said where a registry's answer was cut short.
+_MEANINGS: Final = (
+    (("file too large", "size mismatch"), "image.tampered", "gave more than the manifest says", False),
+    (("no space left", "disk quota"), "image.failed", "gave more than this node's disk holds", False),
+    (
+        ("digest did not match", "does not match provided manifest digest", "digest mismatch"),
+        "image.tampered",
+        "gave something else than what the digest names",
+        False,
+    ),
+    (
+        ("unauthorized", "denied", "authentication required", "forbidden", "invalid username/password"),
+        "image.denied",
+        "has no such image, or wants another login for it",
+        True,
+    ),
+    (
+        ("manifest unknown", "name unknown", "blob unknown", "not found", "status 404"),
+        "image.not_found",
+        "has no such image, or not all of it any more",
+        True,
+    ),
+    (
+        ("unsupported", "unknown mediatype", "unrecognized", "foreign"),
+        "image.unsupported",
+        "has it in a form that cannot be fetched",
+        True,
+    ),
+    (
+        (
+            *("no such host", "connection", "timeout", "server gave http response", "x509", "tls", "eof", "network is"),
+            *("toomanyrequests", "too many requests", "status 5", "bad gateway", "service unavailable", "lookup"),
+        ),
+        "image.registry_unreachable",
+        "cannot be asked from this node",
+        False,
+    ),
+)
+_ADDRESS: Final = re.compile(r"(https?://[^\s\"?]+)\?[^\s\"]*")
+
+
+def _size(folder: Path) -> int:
+    total = 0
+    for parent, _, names in os.walk(folder):
+        for name in names:
+            with contextlib.suppress(FileNotFoundError):
+                total += os.lstat(os.path.join(parent, name)).st_size
+    return total
