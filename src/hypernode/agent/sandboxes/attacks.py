@@ -20,6 +20,7 @@ def memory(size: str) -> None:
 
 
 def processes(count: str) -> None:
+    print("began", flush=True)
     for _ in range(int(count)):
         try:
             if os.fork() == 0:
@@ -28,6 +29,8 @@ def processes(count: str) -> None:
         except OSError:
             print("refused", flush=True)
             break
+    else:
+        print("unbounded", flush=True)
     os._exit(0)
 
 
@@ -108,6 +111,20 @@ def calls() -> None:
     print("tried")
 
 
+def kernel(release: str, version: str, boot: str) -> None:
+    """Whether the kernel is the host's, of which the arguments are known."""
+    own = os.uname()
+    if (own.release, own.version) == (release, version):
+        print("the host's release")
+    try:
+        with open("/proc/sys/kernel/random/boot_id") as file:
+            if file.read().strip() == boot:
+                print("the host's boot")
+    except OSError:
+        pass
+    print("tried")
+
+
 def host() -> None:
     for path in ("/etc/shadow", "/root", "/home", "/var", "/proc/1/root/etc/shadow", "/dev/mem"):
         try:
@@ -126,5 +143,7 @@ def host() -> None:
 
 if __name__ == "__main__":
     attacks: dict[str, Callable[..., None]] = {"time": time_}
-    attacks.update({f.__name__: f for f in (nothing, memory, processes, cpu, network, disk, files, log, calls, host)})
+    attacks.update(
+        (f.__name__, f) for f in (nothing, memory, processes, cpu, network, disk, files, log, calls, kernel, host)
+    )
     attacks[sys.argv[1]](*sys.argv[2:])

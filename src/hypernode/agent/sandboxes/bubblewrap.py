@@ -8,10 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import hashlib
 import inspect
 import os
-import re
 import shutil
 import socket
 from collections.abc import Sequence
@@ -21,7 +19,7 @@ from typing import Any
 from hypernode.agent import collect
 from hypernode.agent.collect import Collected, CollectLimits
 from hypernode.agent.interpreter import Interpreter
-from hypernode.agent.sandboxes import output, rootfs, seccomp, selftest, volumes
+from hypernode.agent.sandboxes import output, owned, rootfs, seccomp, selftest, volumes
 from hypernode.agent.sandboxes.base import (
     PROXY_PORT,
     STDERR,
@@ -36,12 +34,6 @@ from hypernode.agent.sandboxes.base import (
     Task,
 )
 from hypernode.agent.sandboxes.client import LauncherClient, start_launcher
-
-FIRST_USER = 231_072
-USERS_PER_HOME = 256
-HOMES = 4096
-
-_KEY = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
 
 class _Prepared:
@@ -70,10 +62,8 @@ class BubblewrapSandbox:
         self._home = home.resolve()
         self._interpreter = interpreter
         self._program = bubblewrap
-        digest = hashlib.sha256(os.fsencode(self._home)).hexdigest()
-        self._prefix = f"hypernode-{digest[:12]}-"
-        # Two nodes on one host should not share users: a process may signal any other of its own user.
-        self._first_user = FIRST_USER + int(digest[12:20], 16) % HOMES * USERS_PER_HOME
+        self._prefix = owned.prefix(self._home)
+        self._first_user = owned.first_user(self._home)
         self._client: LauncherClient | None = None
         self._offers: dict[str, Any] = {}
         self._starting = asyncio.Lock()
@@ -99,11 +89,18 @@ class BubblewrapSandbox:
     async def probe(self) -> Capabilities:
         """See `base.Sandbox.probe`. Takes one to three seconds."""
         await self._launcher()
-        return await selftest.prove(self, self._interpreter, self._offers)
+        subject = selftest.Subject(
+            backend="bubblewrap",
+            level=2,
+            missing=self._offers.get("missing", {}),
+            host_user=self._host_user,
+            why_nothing_runs=_why_nothing_runs,
+        )
+        return await selftest.prove(self, self._interpreter, subject)
 
     async def prepare(self, task: Task) -> None:
         """See `base.Sandbox.prepare`."""
-        _check(task)
+        owned.check(task)
         if task.key in self._prepared:
             raise SandboxError("sandbox.task_invalid", f"{task.key} is prepared already")
         client = await self._launcher()
@@ -241,6 +238,16 @@ class BubblewrapSandbox:
             )
             return self._client
 
+    async def _host_user(self, key: str) -> int | None:
+        """The host's view of who the launcher's child is."""
+        launcher = self.launcher_pid
+        try:
+            children = Path(f"/proc/{launcher}/task/{launcher}/children").read_text().split()
+            status = Path(f"/proc/{children[0]}/status").read_text()
+            return int(status.split("\nUid:", 1)[1].split()[0])
+        except (OSError, IndexError, ValueError):
+            return None
+
     def _request(self, task: Task) -> dict[str, Any]:
         sources = rootfs.sources(task, self._home / "etc")
         base = f"{self._offers['places']}/{task.key}"
@@ -265,24 +272,10 @@ class BubblewrapSandbox:
             await asked
 
 
-def _check(task: Task) -> None:
-    """Refuse what bubblewrap or the kernel would misread. Raises SandboxError `sandbox.task_invalid`."""
-    problems: list[str] = []
-    if not _KEY.fullmatch(task.key):
-        problems.append("key is not a safe file name")
-    if not task.argv or not task.argv[0]:
-        problems.append("argv is empty")
-    names = [*task.environment, *task.environment.values(), *task.argv, task.working_folder]
-    names += [mount.target for mount in task.mounts]
-    if any("\0" in text for text in names):
-        problems.append("a NUL character")
-    if any(not name or "=" in name for name in task.environment):
-        problems.append("the name of an environment variable")
-    folders = [task.working_folder, *(mount.target for mount in task.mounts)]
-    if any(not folder.startswith("/") or ".." in folder.split("/") for folder in folders):
-        problems.append("a path that is not absolute")
-    limits = [getattr(task.limits, name) for name in task.limits.__struct_fields__]
-    if any(limit is not None and limit <= 0 for limit in limits):
-        problems.append("a limit that is not positive")
-    if problems:
-        raise SandboxError("sandbox.task_invalid", "; ".join(problems))
+def _why_nothing_runs(said: str) -> str:
+    if "namespace" in said or "Operation not permitted" in said or "setting up uid map" in said:
+        return (
+            f"this host refuses user namespaces ({said}): set kernel.unprivileged_userns_clone=1 and"
+            " user.max_user_namespaces, or add an AppArmor profile for bwrap (Ubuntu 23.10 and later)"
+        )
+    return f"a trivial program does not run in bubblewrap: {said}"

@@ -30,6 +30,10 @@ class Use(NamedTuple):
 class Group(Protocol):
     """The cgroup (v2) or cgroups (v1) of one job."""
 
+    @property
+    def folders(self) -> dict[str, str]:
+        """Controller name ("" for version 2) → where the group of that controller lies."""
+
     def enter(self) -> None:
         """Move the calling process in. Needs the rights of whoever made the group: before dropping the user."""
 
@@ -69,8 +73,13 @@ def controller_mounts() -> dict[str, tuple[str, str]]:
 
 
 def own_groups() -> dict[str, str]:
+    return groups_of("self")
+
+
+def groups_of(process: int | str) -> dict[str, str]:
+    """Controller name ("" for version 2) → the group a process is in. Raises OSError if it has ended."""
     found: dict[str, str] = {}
-    with open("/proc/self/cgroup") as lines:
+    with open(f"/proc/{process}/cgroup") as lines:
         for line in lines:
             _, controllers, path = line.rstrip("\n").split(":", 2)
             for controller in controllers.split(","):
@@ -103,6 +112,11 @@ def members(folder: str) -> list[int]:
         return [int(line) for line in read(f"{folder}/cgroup.procs").split()]
     except FileNotFoundError:
         return []
+
+
+def within(folder: str) -> list[str]:
+    """The group and every one below it, inner ones first: the order in which they can be removed."""
+    return [found for found, _, _ in os.walk(folder, topdown=False)]
 
 
 def kill_all(folders: Iterable[str]) -> bool:

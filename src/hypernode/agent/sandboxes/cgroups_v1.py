@@ -14,6 +14,10 @@ class GroupV1:
     def __init__(self, folders: dict[str, str]) -> None:
         self._folders = folders
 
+    @property
+    def folders(self) -> dict[str, str]:
+        return self._folders
+
     def enter(self) -> None:
         for folder in dict.fromkeys(self._folders.values()):
             tree.write(f"{folder}/cgroup.procs", "0")

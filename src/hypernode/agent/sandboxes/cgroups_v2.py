@@ -18,6 +18,10 @@ class GroupV2:
     def __init__(self, folder: str) -> None:
         self._folder = folder
 
+    @property
+    def folders(self) -> dict[str, str]:
+        return {"": self._folder}
+
     def enter(self) -> None:
         tree.write(f"{self._folder}/cgroup.procs", "0")
 

@@ -32,8 +32,8 @@ class LauncherClient:
         asyncio.get_running_loop().add_reader(control.fileno(), self._on_message)
 
     @classmethod
-    async def start(cls) -> LauncherClient:
-        """Start the process. It must still be told `hello`."""
+    async def start(cls, module: str) -> LauncherClient:
+        """Start the module as a process. It must still be told `hello`."""
         ours, theirs = wire.pair()
         environment = {name: os.environ[name] for name in ("PATH", "PYTHONPATH") if name in os.environ}
         try:
@@ -42,7 +42,7 @@ class LauncherClient:
                 "-P",
                 "-s",
                 "-m",
-                "hypernode.agent.sandboxes.launcher",
+                module,
                 str(theirs.fileno()),
                 pass_fds=(theirs.fileno(),),
                 stdin=asyncio.subprocess.DEVNULL,
@@ -140,19 +140,26 @@ class LauncherClient:
 async def start_launcher(
     home: Path, prefix: str, first_user: int, bubblewrap: str, seccomp: bytes
 ) -> tuple[LauncherClient, dict[str, Any]]:
-    """A launcher that has said what this host offers. Waits a moment for one of a killed agent to tidy up.
+    """A launcher that has said what this host offers. See `start_helper`."""
+    hello = {"home": str(home), "prefix": prefix, "first_user": first_user, "bubblewrap": bubblewrap}
+    with tempfile.TemporaryFile() as file:
+        file.write(seccomp)
+        file.flush()
+        return await start_helper("hypernode.agent.sandboxes.launcher", home, hello, [file.fileno()])
+
+
+async def start_helper(
+    module: str, home: Path, hello: dict[str, Any], descriptors: Sequence[int] = ()
+) -> tuple[LauncherClient, dict[str, Any]]:
+    """A helper process that has answered `hello`. Waits a moment for one of a killed agent to tidy up.
 
     Raises SandboxError `sandbox.in_use` if another agent works in this home.
     """
     until = asyncio.get_running_loop().time() + LOCK_S
     while True:
-        client = await LauncherClient.start()
+        client = await LauncherClient.start(module)
         try:
-            with tempfile.TemporaryFile() as file:
-                file.write(seccomp)
-                file.flush()
-                hello = {"home": str(home), "prefix": prefix, "first_user": first_user, "bubblewrap": bubblewrap}
-                answer, _ = await client.ask("hello", hello, [file.fileno()])
+            answer, _ = await client.ask("hello", hello, descriptors)
         except BaseException:
             await client.stop()
             raise

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from hypernode.agent.sandboxes import cgroups, namespaces, volumes
@@ -36,7 +37,7 @@ def examine(home: str, prefix: str, bubblewrap: str, seccomp: bytes) -> tuple[Ho
         groups = cgroups.open_groups()
     except (CgroupsUnavailable, OSError) as error:
         missing["cgroups"] = str(error)
-    places = _private_place(home, missing) if root else ""
+    places = private_place([home], missing) if root else ""
     if not root:
         missing["user"] = "run the node as root, so that every job gets a host user of its own"
         missing["disk"] = "run the node as root, so that outputs get a volume"
@@ -47,18 +48,21 @@ def examine(home: str, prefix: str, bubblewrap: str, seccomp: bytes) -> tuple[Ho
         seccomp=seccomp,
         groups=groups,
         places=places,
-        volumes=bool(places) and _volumes_work(home, places, missing),
+        volumes=bool(places) and volumes_work(home, places, missing),
         root=root and bool(places),
     )
     return found, missing
 
 
-def _private_place(home: str, missing: dict[str, str]) -> str:
-    """An empty tmpfs that only this process and its jobs see, over a folder that no job needs."""
+def private_place(kept: Sequence[str], missing: dict[str, str]) -> str:
+    """An empty tmpfs that only this process and its jobs see, over a folder that no job needs and nothing of `kept`
+    is in. "" if that is not allowed; `missing` says then what to do."""
     try:
         namespaces.private_mounts()
         parent = next(
-            folder for folder in PLACES_PARENTS if os.path.isdir(folder) and not f"{home}/".startswith(f"{folder}/")
+            folder
+            for folder in PLACES_PARENTS
+            if os.path.isdir(folder) and not any(f"{path}/".startswith(f"{folder}/") for path in kept)
         )
         namespaces.mount("hypernode", parent, "tmpfs", namespaces.MS_NOSUID | namespaces.MS_NODEV, "mode=755")
     except (OSError, StopIteration) as error:
@@ -67,7 +71,8 @@ def _private_place(home: str, missing: dict[str, str]) -> str:
     return parent
 
 
-def _volumes_work(home: str, places: str, missing: dict[str, str]) -> bool:
+def volumes_work(home: str, places: str, missing: dict[str, str]) -> bool:
+    """Whether a volume can be made here; `missing` says otherwise what to do."""
     place = f"{places}/check"
     os.mkdir(place)
     try:

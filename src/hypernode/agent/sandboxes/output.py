@@ -40,6 +40,11 @@ class OutputLog:
         self.report += data[: REPORT_BYTES - len(self.report)]
 
     async def _take(self, stream: int, data: bytes) -> None:
+        if kept := await self.admit(stream, data):
+            await self.deliver(stream, kept)
+
+    async def admit(self, stream: int, data: bytes) -> bytes:
+        """Count what arrived; as much of it as is within the limit. The first byte beyond has the task killed."""
         room = self._limit - self.bytes
         kept = data[:room]
         self.bytes += len(kept)
@@ -48,7 +53,11 @@ class OutputLog:
         if len(data) > room and not self._cut:
             self._cut = True
             await self._on_limit()
-        if kept and inspect.isawaitable(waiting := self._on_output(stream, kept)):
+        return kept
+
+    async def deliver(self, stream: int, data: bytes) -> None:
+        """Hand on what was admitted, and wait until it has been taken."""
+        if inspect.isawaitable(waiting := self._on_output(stream, data)):
             await waiting
 
 

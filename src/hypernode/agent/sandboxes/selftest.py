@@ -8,9 +8,10 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
+from collections.abc import Awaitable, Callable, Mapping
 from importlib import resources
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import NamedTuple
 
 import msgspec
 
@@ -23,12 +24,10 @@ from hypernode.agent.sandboxes.base import (
     Mount,
     Outcome,
     Reason,
+    Sandbox,
     SandboxError,
     Task,
 )
-
-if TYPE_CHECKING:
-    from hypernode.agent.sandboxes.bubblewrap import BubblewrapSandbox
 
 MIB = 1 << 20
 LIMITS = Limits(
@@ -69,44 +68,82 @@ _OFFERS = {
 }
 
 
+class Subject(NamedTuple):
+    """The sandbox that is to attack itself, and what it says about itself."""
+
+    backend: str
+    level: int
+    """Its isolation if every limit holds; 1 otherwise."""
+    missing: Mapping[str, str]
+    """What the host does not offer (cgroups, user, disk) → the remedy."""
+    host_user: Callable[[str], Awaitable[int | None]]
+    """The host's user that the running task of a key is."""
+    why_nothing_runs: Callable[[str], str]
+    """A remedy, given what a trivial program that does not run says."""
+    remedies: Mapping[str, str] = {}
+    """Limit → a remedy that is better here than the general one."""
+    own_kernel: bool = False
+    """Whether tasks get a kernel of their own. What calls they make of it is then their own affair."""
+    own_threads: int = 0
+    """How many threads of the sandbox itself the limit on processes makes room for."""
+
+
 class _Seen(NamedTuple):
     outcome: Outcome
     output: str
     host_user: int | None
 
 
-async def prove(sandbox: BubblewrapSandbox, interpreter: Interpreter, offers: dict[str, Any]) -> Capabilities:
+class _Attacked(NamedTuple):
+    sandbox: Sandbox
+    interpreter: Interpreter
+    subject: Subject
+
+
+async def prove(sandbox: Sandbox, interpreter: Interpreter, subject: Subject) -> Capabilities:
     """Run every attack, two at a time. Raises `sandbox.unavailable` if not even an empty program runs."""
-    first = await _attack(sandbox, interpreter, "nothing")
+    attacked = _Attacked(sandbox, interpreter, subject)
+    try:
+        first = await _attack(attacked, "nothing")
+    except SandboxError as error:
+        if error.code != "sandbox.prepare_failed":
+            raise
+        raise SandboxError("sandbox.unavailable", subject.why_nothing_runs(str(error))) from error
     if first.outcome.reason is not Reason.EXITED or "fine" not in first.output:
-        raise SandboxError("sandbox.unavailable", _why_nothing_runs(first))
+        said = first.outcome.detail or first.output.strip()[-300:]
+        raise SandboxError("sandbox.unavailable", subject.why_nothing_runs(said))
     held = {"uid": first.host_user is not None and first.host_user not in (0, os.getuid())}
     turns = asyncio.Semaphore(2)
 
     async def one(limit: str) -> None:
         async with turns:
-            held[limit] = await _CHECKS[limit](sandbox, interpreter)
+            try:
+                held[limit] = await _CHECKS[limit](attacked)
+            except SandboxError as error:
+                if error.code != "sandbox.prepare_failed":
+                    raise
+                held[limit] = False  # what cannot even be made ready bounds nothing
 
     await asyncio.gather(*(one(limit) for limit in _CHECKS))
-    missing: dict[str, str] = offers.get("missing", {})
+    missing = subject.missing
     for limit, offer in _OFFERS.items():
         held[limit] = held[limit] and offer not in missing
+    remedies = {**_REMEDIES, **subject.remedies}
     failed = [
-        Failure(limit, missing.get(_OFFERS.get(limit, ""), _REMEDIES[limit]))
+        Failure(limit, missing.get(_OFFERS.get(limit, ""), remedies[limit]))
         for limit, good in sorted(held.items())
         if not good
     ]
     return Capabilities(
-        backend="bubblewrap",
-        isolation=1 if failed else 2,
+        backend=subject.backend,
+        isolation=1 if failed else subject.level,
         proved=tuple(sorted(limit for limit, good in held.items() if good)),
         failed=tuple(failed),
     )
 
 
-async def _attack(
-    sandbox: BubblewrapSandbox, interpreter: Interpreter, name: str, *arguments: str, limits: Limits = LIMITS
-) -> _Seen:
+async def _attack(attacked: _Attacked, name: str, *arguments: str, limits: Limits = LIMITS) -> _Seen:
+    sandbox, interpreter, subject = attacked
     with resources.as_file(resources.files(__package__).joinpath("attacks.py")) as source:
         script = Path(source).resolve()
     task = Task(
@@ -119,12 +156,12 @@ async def _attack(
         outputs=name in ("disk", "files"),
     )
     output: list[bytes] = []
-    user: list[int] = []
+    user: list[int | None] = []
 
-    def on_output(stream: int, data: bytes) -> None:
+    async def on_output(stream: int, data: bytes) -> None:
         output.append(data)
         if name == "nothing" and stream == STDOUT and not user:
-            user.extend(_host_users(sandbox.launcher_pid))
+            user.append(await subject.host_user(task.key))
 
     await sandbox.prepare(task)
     try:
@@ -134,38 +171,28 @@ async def _attack(
     return _Seen(outcome, b"".join(output).decode(errors="replace"), user[0] if user else None)
 
 
-def _host_users(launcher: int | None) -> list[int]:
-    """The host's view of who the launcher's child is."""
-    found: list[int] = []
-    try:
-        children = Path(f"/proc/{launcher}/task/{launcher}/children").read_text().split()
-        for child in children:
-            status = Path(f"/proc/{child}/status").read_text()
-            found.append(int(status.split("\nUid:", 1)[1].split()[0]))
-    except (OSError, IndexError, ValueError):
-        pass
-    return found
-
-
-async def _memory(sandbox: BubblewrapSandbox, interpreter: Interpreter) -> bool:
-    seen = await _attack(sandbox, interpreter, "memory", str(LIMITS.memory_bytes * 2))
+async def _memory(attacked: _Attacked) -> bool:
+    seen = await _attack(attacked, "memory", str(LIMITS.memory_bytes * 2))
     return "taken" not in seen.output and seen.outcome.exit_code != 0
 
 
-async def _processes(sandbox: BubblewrapSandbox, interpreter: Interpreter) -> bool:
-    seen = await _attack(sandbox, interpreter, "processes", str(LIMITS.processes * 2))
-    return "refused" in seen.output
+async def _processes(attacked: _Attacked) -> bool:
+    """A kernel of its own may notice too late that the host refuses it threads. That is the end of it, then."""
+    count = LIMITS.processes * 2 + attacked.subject.own_threads
+    seen = await _attack(attacked, "processes", str(count))
+    ended = attacked.subject.own_kernel and seen.outcome.exit_code != 0
+    return "began" in seen.output and "unbounded" not in seen.output and ("refused" in seen.output or ended)
 
 
-async def _cpu(sandbox: BubblewrapSandbox, interpreter: Interpreter) -> bool:
+async def _cpu(attacked: _Attacked) -> bool:
     """Two busy processes at a fifth of a CPU for half a second may use 0.1 s; unbounded they use 0.5 and more."""
     limits = msgspec.structs.replace(LIMITS, cpu_milli=200)
-    seen = await _attack(sandbox, interpreter, "cpu", limits=limits)
+    seen = await _attack(attacked, "cpu", limits=limits)
     used, wall = seen.outcome.usage.cpu_ms, seen.outcome.usage.wall_ms
     return 0 < used <= wall * 0.2 + 60 and seen.outcome.reason is Reason.EXITED
 
 
-async def _network(sandbox: BubblewrapSandbox, interpreter: Interpreter) -> bool:
+async def _network(attacked: _Attacked) -> bool:
     """A real listener on this host must be out of reach, by address and by abstract name."""
     name = f"\0hypernode-selftest-{os.getpid()}"
     with socket.socket() as bait, socket.socket(socket.AF_UNIX) as abstract:
@@ -173,37 +200,40 @@ async def _network(sandbox: BubblewrapSandbox, interpreter: Interpreter) -> bool
         bait.listen()
         abstract.bind(name)
         abstract.listen()
-        seen = await _attack(sandbox, interpreter, "network", str(bait.getsockname()[1]), name[1:])
+        seen = await _attack(attacked, "network", str(bait.getsockname()[1]), name[1:])
     return "reached" not in seen.output and "tried" in seen.output
 
 
-async def _time(sandbox: BubblewrapSandbox, interpreter: Interpreter) -> bool:
-    seen = await _attack(sandbox, interpreter, "time", limits=msgspec.structs.replace(LIMITS, wall_ms=SHORT_MS))
+async def _time(attacked: _Attacked) -> bool:
+    seen = await _attack(attacked, "time", limits=msgspec.structs.replace(LIMITS, wall_ms=SHORT_MS))
     return seen.outcome.reason is Reason.TIMEOUT and seen.outcome.usage.wall_ms < SHORT_MS + SLACK_MS
 
 
-async def _disk(sandbox: BubblewrapSandbox, interpreter: Interpreter) -> bool:
-    seen = await _attack(sandbox, interpreter, "disk", str(LIMITS.disk_bytes * 2))
+async def _disk(attacked: _Attacked) -> bool:
+    seen = await _attack(attacked, "disk", str(LIMITS.disk_bytes * 2))
     return "out-bounded" in seen.output and "tmp-bounded" in seen.output
 
 
-async def _files(sandbox: BubblewrapSandbox, interpreter: Interpreter) -> bool:
-    seen = await _attack(sandbox, interpreter, "files")
+async def _files(attacked: _Attacked) -> bool:
+    seen = await _attack(attacked, "files")
     return "bounded" in seen.output
 
 
-async def _log(sandbox: BubblewrapSandbox, interpreter: Interpreter) -> bool:
-    seen = await _attack(sandbox, interpreter, "log")
+async def _log(attacked: _Attacked) -> bool:
+    seen = await _attack(attacked, "log")
     return seen.outcome.reason is Reason.LOG_LIMIT and len(seen.output) == LIMITS.log_bytes
 
 
-async def _calls(sandbox: BubblewrapSandbox, interpreter: Interpreter) -> bool:
-    seen = await _attack(sandbox, interpreter, "calls")
+async def _calls(attacked: _Attacked) -> bool:
+    if attacked.subject.own_kernel:
+        seen = await _attack(attacked, "kernel", *os.uname()[2:4], _boot_id())
+        return "tried" in seen.output and "the host" not in seen.output
+    seen = await _attack(attacked, "calls")
     return "tried" in seen.output and "allowed" not in seen.output
 
 
-async def _host(sandbox: BubblewrapSandbox, interpreter: Interpreter) -> bool:
-    seen = await _attack(sandbox, interpreter, "host")
+async def _host(attacked: _Attacked) -> bool:
+    seen = await _attack(attacked, "host")
     return "tried" in seen.output and "reached" not in seen.output
 
 
@@ -221,11 +251,5 @@ _CHECKS = {
 }
 
 
-def _why_nothing_runs(seen: _Seen) -> str:
-    said = seen.outcome.detail or seen.output.strip()[-300:]
-    if "namespace" in said or "Operation not permitted" in said or "setting up uid map" in said:
-        return (
-            f"this host refuses user namespaces ({said}): set kernel.unprivileged_userns_clone=1 and"
-            " user.max_user_namespaces, or add an AppArmor profile for bwrap (Ubuntu 23.10 and later)"
-        )
-    return f"a trivial program does not run in bubblewrap: {said}"
+def _boot_id() -> str:
+    return Path("/proc/sys/kernel/random/boot_id").read_text().strip()

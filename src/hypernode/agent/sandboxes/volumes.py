@@ -61,8 +61,8 @@ def template(folder: str, size_bytes: int, files: int) -> str:
     return path
 
 
-def make(folder: str, key: str, place: str, size_bytes: int, files: int, owner: int) -> None:
-    """Mount a fresh volume on the existing folder `place`, its root owned by `owner`. Raises OSError."""
+def make(folder: str, key: str, place: str, size_bytes: int, files: int, owner: int) -> str:
+    """Mount a fresh volume on the existing folder `place`, its root owned by `owner`. Its device. Raises OSError."""
     image = f"{folder}/volume-{key}.ext4"
     try:
         _copy_sparse(template(folder, size_bytes, files), image)
@@ -79,6 +79,12 @@ def make(folder: str, key: str, place: str, size_bytes: int, files: int, owner: 
     finally:
         os.close(held)  # from here the mount alone holds the device
     os.rmdir(f"{place}/lost+found")
+    hand_over(place, owner)
+    return device
+
+
+def hand_over(place: str, owner: int) -> None:
+    """Make the root of a volume its owner's. Raises OSError."""
     os.chown(place, owner, owner)
     os.chmod(place, 0o755)
 
