@@ -88,8 +88,9 @@ def job_document() -> str:
     lines += [
         "## What a task finds",
         "",
-        "A task sees its inputs below `/in`, a folder `/out` of its own if the job has outputs, `/tmp`, no network, "
-        "and these variables beside `HOME`, `LANG`, `PATH` and the document's `environment`:",
+        "A task sees its inputs below `/in`, a folder `/out` of its own if the job has outputs, `/tmp`, no network "
+        "but the way to the hosts it names, and these variables beside `HOME`, `LANG`, `PATH`, the document's "
+        "`environment` and, of an image, its own:",
         "",
         "| variable | value |",
         "|---|---|",
@@ -133,7 +134,7 @@ def _describe(kind: Any) -> tuple[str, str, str]:
             kind = kind.__origin__
         elif origin in (Union, types.UnionType):
             members = [part for part in typing.get_args(kind) if part is not type(None)]
-            optional = True
+            optional = type(None) in typing.get_args(kind)
             kind = members[0]
         else:
             break
@@ -308,8 +309,8 @@ def _complete(words: dict[str, str], found: set[str]) -> dict[str, str]:
 
 
 def _given_back() -> set[str]:
-    """Codes with which a node gives a lease back: literals of three exceptions, and constants of `refusal`."""
-    found = set(_literals("agent", ("GiveBack", "SandboxError", "EnvironmentFailed")))
+    """Codes with which a node gives a lease back: literals of four exceptions, and constants of `refusal`."""
+    found = set(_literals("agent", ("GiveBack", "SandboxError", "EnvironmentFailed", "ImageError")))
     refusal = importlib.import_module("hypernode.agent.refusal")
     found |= {value for name, value in vars(refusal).items() if name.isupper() and isinstance(value, str)}
     text = (SOURCE / "agent" / "environments.py").read_text()

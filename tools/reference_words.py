@@ -14,16 +14,19 @@ STRUCTS: Final = (
     ("The document", model.JobDocument),
     ("`runtime`: Python", model.PythonRuntime),
     ("`runtime`: WebAssembly", model.WasmRuntime),
+    ("`runtime`: Container", model.ContainerRuntime),
     ("`resources`", model.Resources),
     ("`resources.gpu`", model.Gpu),
     ("`retries`", model.Retries),
     ("`array`", model.Array),
+    ("`network`", model.Network),
+    ("`network.egress`", model.Destination),
     ("Artifact references", model.ArtifactRef),
 )
 
 FIELDS: Final = {
     "JobDocument.version": "The version of this format.",
-    "JobDocument.runtime": "What to run; `type` tells which runtime: `python` or `wasm`.",
+    "JobDocument.runtime": "What to run; `type` tells which runtime: `python`, `wasm` or `container`.",
     "JobDocument.cap": "The most one task may cost, all its attempts together. So much per task is held at submission.",
     "JobDocument.name": "A name for people. Not unique.",
     "JobDocument.resources": "What one task may use.",
@@ -36,8 +39,9 @@ FIELDS: Final = {
     "JobDocument.timeout_s": "The longest an attempt's process may run. Preparation does not count.",
     "JobDocument.retries": "How often a task is tried again.",
     "JobDocument.isolation": "The least a node's sandbox must have proved: 0 nothing, 1 some limits, 2 every limit, "
-    "3 a kernel of its own (no node offers 3 yet).",
+    "3 a kernel of its own, as gVisor's or a virtual machine's.",
     "JobDocument.array": "Run the job as many tasks.",
+    "JobDocument.network": "What the job needs of the network. Null: it has none. Not for WebAssembly.",
     "JobDocument.labels": "Your own words, to filter listings by.",
     "PythonRuntime.script": "A Python file, by its name in `inputs`. Exactly one of `script`, `module`, `code`.",
     "PythonRuntime.module": "A module to run, as `python -m` does.",
@@ -51,6 +55,23 @@ FIELDS: Final = {
     "WasmRuntime.fuel": "The most it may execute; an instruction costs one, roughly. A task that has used it up ends "
     "with `out_of_fuel`. Null: only the timeout ends it.",
     "WasmRuntime.seed": "What its random bytes are made from, together with the task's index. Null: it gets none.",
+    "ContainerRuntime.image": "The image, as `docker pull` takes it: `alpine:3.20`, `ghcr.io/owner/name@sha256:…`. A "
+    "tag becomes the digest that its registry gives at submission: the document that is stored has both.",
+    "ContainerRuntime.entrypoint": "What to run, in place of the image's own entry point and of its arguments. Null: "
+    "the image's own.",
+    "ContainerRuntime.arguments": "Arguments in place of the image's own. Null: the image's own, unless there is an "
+    "`entrypoint`.",
+    "ContainerRuntime.working_folder": "Where it starts; made if it is not there. Null: as the image says, and if that "
+    "is `/`, in `/out` or, without outputs, in `/tmp`.",
+    "ContainerRuntime.registry_secret": "The project's secret that opens the image's registry. Null: the image is "
+    "public.",
+    "Network.egress": "All that a task may reach, by way of the proxy that the variables `HTTP_PROXY` and "
+    "`HTTPS_PROXY` name. Private, link-local and other special addresses are never reached, whatever a name resolves to.",
+    "Network.egress_bytes": "The most a task may send and receive together.",
+    "Network.ports": "Ports that a service listens on. The format has them; no node offers any yet, so such a job "
+    "waits.",
+    "Destination.host": "A name, an IP address, or `*.` and a name, which stands for every name below that one.",
+    "Destination.port": "The port.",
     "Resources.cpu_milli": "Thousandths of a core.",
     "Resources.memory_bytes": "Memory. `/tmp` and `/dev/shm` count towards it; each is half as large. Of a WebAssembly "
     "module it is the linear memory alone.",
@@ -69,6 +90,9 @@ FIELDS: Final = {
 WORDS: Final = {
     "Name": "letters, digits, `.`, `_`, `-`; starts with a letter or digit",
     "VariableName": "letters, digits, `_`; does not start with a digit",
+    "AbsolutePath": "absolute, no `.` or `..` parts",
+    "ImageName": "an image's name",
+    "HostPattern": "lower case",
     "RelativePath": "relative, no `.` or `..` parts, each part ≤ 255 bytes",
     "Sha256": "64 hex digits",
 }
@@ -126,6 +150,14 @@ GIVEN_BACK: Final = {
     "node.too_slow": "Preparing took too long.",
     "node.no_runtime": "The node does not offer the job's runtime (any more).",
     "node.isolation": "The node has not proved the isolation that the job asks for.",
+    "node.no_network": "The node lets no job out to the network (any more), or offers no ports.",
+    "image.not_found": "The registry has no such image, or the document names none by digest. Final.",
+    "image.denied": "The registry wants other credentials: set the project's secret anew. Final.",
+    "image.tampered": "What the registry gave is not what the digest names.",
+    "image.too_large": "The image is larger than the node takes. Final where it exceeds the limit of the network.",
+    "image.unsupported": "The image has no variant for the node's machine, names no program, or cannot be unpacked.",
+    "image.registry_unreachable": "The node cannot reach the image's registry.",
+    "image.failed": "The image could not be had for another reason, such as the node's disk or its tools.",
     "job.bad_document": "The node cannot read the job document.",
     "cancelled": "Cancelled before it started.",
     "sandbox.failed": "The sandbox failed while the task ran.",
@@ -133,6 +165,8 @@ GIVEN_BACK: Final = {
     "sandbox.in_use": "Another agent works in this home.",
     "sandbox.prepare_failed": "The sandbox could not be prepared.",
     "sandbox.launcher_lost": "The process that starts the sandboxes has ended.",
+    "sandbox.engine_lost": "The container engine does not answer any more.",
+    "sandbox.no_network": "The sandbox cannot let this task out to the network.",
     "sandbox.task_unknown": "The sandbox does not know the task.",
     "sandbox.task_invalid": "The task cannot be run as asked, such as arguments that are too long together.",
     "environment.bad_lock": "The lock is not one with hashes, or is too large. Final: no other node is tried.",
@@ -183,6 +217,11 @@ LIMITS: Final = {
     "RETRIES": "Retries of each kind.",
     "WASM_MODULE_BYTES": "A WebAssembly module.",
     "WASM_FUEL": "Fuel of a WebAssembly task, and what it gets where its job names none.",
+    "IMAGE_NAME_CHARS": "Length of an image's name, its digest included.",
+    "EGRESS_DESTINATIONS": "Hosts a job may name.",
+    "EGRESS_BYTES": "What a task may send and receive.",
+    "SERVICE_PORTS": "Ports of a service.",
+    "SECRETS_PER_PROJECT": "Secrets of one project.",
     "WASM_SEED": "The seed of a WebAssembly task's random bytes.",
     "ARTIFACT_BYTES": "One artifact.",
     "OUTPUT_FILES": "Files one task may deliver.",

@@ -10,7 +10,15 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from hypernode.client import AsyncClient, Client, LocalJob, python_job, resolve_requirements, wasm_job
+    from hypernode.client import (
+        AsyncClient,
+        Client,
+        LocalJob,
+        container_job,
+        python_job,
+        resolve_requirements,
+        wasm_job,
+    )
     from hypernode.jobs.model import JobDocument
     from hypernode.kernel.errors import HypernodeError
 
@@ -20,6 +28,7 @@ __all__ = [
     "HypernodeError",
     "JobDocument",
     "LocalJob",
+    "container_job",
     "python_job",
     "resolve_requirements",
     "wasm_job",

@@ -17,7 +17,7 @@ from hypernode.jobs.model import ContainerRuntime, JobDocument, decode_canonical
 from hypernode.jobs.service.images import Images
 from hypernode.kernel import limits
 from hypernode.kernel.errors import HypernodeError, ImageNotFound, RegistryUnreachable
-from hypernode.secrets.model import Sealer
+from hypernode.secrets.sealing import Sealer
 from hypernode.secrets.service import Secrets
 from registries import PASSWORD, USER, Registry, layer, locked_registry, registry  # noqa: F401
 

@@ -20,7 +20,8 @@ from hypernode.kernel import limits
 from hypernode.kernel.errors import SecretUnreadable
 from hypernode.nodes.model import SandboxOffer
 from hypernode.protocol.messages import Refuse
-from hypernode.secrets.model import Login, Sealer, SecretRequest
+from hypernode.secrets.model import SecretRequest
+from hypernode.secrets.sealing import Login, Sealer
 
 PASSWORD = "correct-horse-battery-staple"
 REGISTRY = "registry.example:5000"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import os
 import re
@@ -14,12 +15,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from hypernode.artifacts.model import UploadView
 from hypernode.cli import main
 from hypernode.client.calls import Network, Whoami
 from hypernode.events.model import EventView
 from hypernode.jobs.lifecycle import TaskState
+from hypernode.jobs.model import ContainerRuntime, JobDocument, parse
 from hypernode.jobs.views import (
     Exclusion,
     JobPage,
@@ -33,13 +36,39 @@ from hypernode.jobs.views import (
 )
 from hypernode.kernel.errors import InsufficientFunds, NotFound
 from hypernode.ledger.model import AccountView
-from hypernode.ledger.receipt import Outcome, OutputFile
-from hypernode.nodes.model import JoinTokenView, NodePage
-from integration.test_client_server import JOB_ID, Heard, Reply, Server, job_view, refusal, server  # noqa: F401
+from hypernode.ledger.receipt import Outcome, OutputFile, Traffic
+from hypernode.nodes.model import Ask, Capabilities, JoinTokenView, NodePage, NodeState, NodeView, SandboxOffer
+from hypernode.secrets.model import SecretList, SecretView
+from integration.test_client_server import JOB_ID, Drop, Heard, Reply, Server, job_view, refusal, server  # noqa: F401
 from integration.test_client_streams import STREAM, sse
 
 Run = Callable[..., tuple[int, str, str]]
 RESULT = b"a,b\n"
+DIGEST = f"sha256:{'0' * 64}"
+PASSWORD = "correct-horse"
+SECRET = SecretView(
+    name="pull", kind="registry", registry="ghcr.io", created_at="2026-01-01T", updated_at="2026-01-01T"
+)
+NODE = NodeView(
+    node="K" * 44,
+    name="n",
+    state=NodeState.ONLINE,
+    own=False,
+    capabilities=Capabilities(
+        cpu_milli=1000,
+        memory_bytes=2**30,
+        disk_bytes=0,
+        sandboxes=(
+            SandboxOffer(name="bubblewrap", isolation=2, runtimes=("python", "wasm"), egress=True),
+            SandboxOffer(name="docker/runsc", isolation=3, runtimes=("container",)),
+        ),
+    ),
+    ask=Ask(100),
+    enrolled_at="",
+    last_seen_at=None,
+    running=0,
+    earned=None,
+)
 
 
 @pytest.fixture(autouse=True)
@@ -117,13 +146,23 @@ class Coordinator:
     def submit(self, heard: Heard) -> Reply:
         self.submitted = json.loads(heard.body)
         self.size = (self.submitted.get("array") or {}).get("size", 1)
-        return Reply(201, job_view(held=6000, size=self.size))
+        return Reply(201, job_view(held=6000, size=self.size, document=self.document()))
+
+    def document(self) -> JobDocument | None:
+        """The document as it was taken: a tag has become a digest."""
+        if self.submitted is None:
+            return None
+        document = parse(self.submitted)
+        if not isinstance(document.runtime, ContainerRuntime) or document.runtime.reference.digest:
+            return document
+        pinned = document.runtime.reference._replace(digest=DIGEST)
+        return replace(document, runtime=replace(document.runtime, image=str(pinned)))
 
     def view(self) -> Any:
         good = self.end["outcome"] is Outcome.EXITED and self.end["exit_code"] == 0
         state = "running" if self.hang and not self.cancelled else "succeeded" if good else "failed"
         counts = TaskCounts(queued=0, live=0, succeeded=self.size if good else 0, failed=0, cancelled=0, expired=0)
-        return job_view(state, size=self.size, spent=1234, tasks=counts)
+        return job_view(state, size=self.size, spent=1234, tasks=counts, document=self.document())
 
     def tasks(self) -> list[TaskView]:
         found = [OutputFile("deep/r.csv", hashlib.sha256(RESULT).hexdigest(), len(RESULT))]
@@ -195,6 +234,97 @@ def test_run_exits_as_the_job_did(reached: Server, hypernode: Run, end: Any, cod
     assert (found, out, err) == (code, "hello\n", "warning\n")
 
 
+def test_run_of_an_image(reached: Server, hypernode: Run) -> None:
+    reached.answer = coordinator = Coordinator(egress=Traffic(sent_bytes=1500, received_bytes=3 * 2**20))
+    of_image = ["--image", "ghcr.io/team/tool:1", "--entrypoint", "/bin/sh -e", "--workdir", "/app"]
+    network = ["--allow-host", "example.org", "--allow-host", "*.pypi.org:8443", "--egress-limit", "5MiB"]
+    code, _, err = hypernode("run", *of_image, "--registry-secret", "pull", *network, "--", "-c", "echo hi")
+    assert code == 0
+    document = parse(coordinator.submitted)
+    assert document.runtime == ContainerRuntime(
+        "ghcr.io/team/tool:1", ("/bin/sh", "-e"), ("-c", "echo hi"), working_folder="/app", registry_secret="pull"
+    )
+    assert document.name == "tool"
+    assert coordinator.submitted["network"] == {
+        "egress": [{"host": "example.org", "port": 443}, {"host": "*.pypi.org", "port": 8443}],
+        "egress_bytes": 5 * 2**20,
+        "ports": [],
+    }
+    assert f"its image is ghcr.io/team/tool:1@{DIGEST}" in err
+    assert "sent 1.5 KiB and received 3 MiB" in err
+    assert hypernode("run", "-q", "--image", "alpine")[0] == 0  # what the image does by itself
+    assert parse(coordinator.submitted).runtime == ContainerRuntime("alpine")
+    code, out, _ = hypernode("job", JOB_ID)
+    assert code == 0 and f"docker.io/library/alpine:latest@{DIGEST}" in out and "3 MiB" in out
+
+
+def test_python_may_reach_hosts_too(reached: Server, hypernode: Run) -> None:
+    reached.answer = coordinator = Coordinator()
+    code, _, err = hypernode("run", "--allow-host", "10.0.0.1:80", "--", "python", "-c", "pass")
+    assert code == 0 and "10.0.0.1 is not an address in the public internet" in err
+    assert coordinator.submitted["network"]["egress"] == [{"host": "10.0.0.1", "port": 80}]
+    assert "sent" not in err  # nothing is known of its traffic
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        (["--image", "alpine", "--with", "numpy"], "an image brings everything"),
+        (["--image", "Alpine:"], "$.runtime.image"),
+        (["--image", "alpine", "--fuel", "5"], "for WebAssembly modules"),
+        (["--image", "alpine", "--entrypoint", "'x"], "No closing quotation"),
+        (["--image", "alpine", "--entrypoint", ""], "$.runtime.entrypoint"),
+        (["--workdir", "/x", "--", "python", "-c", "1"], "name an image"),
+        (["--egress-limit", "5MiB", "--", "python", "-c", "1"], "name hosts with --allow-host"),
+        (["--allow-host", "https://x.example", "--", "python", "-c", "1"], "Write HOST or HOST:PORT"),
+        (["--allow-host", "x.example", "--egress-limit", "5", "--", "python", "-c", "1"], "$.network.egress_bytes"),
+        ([], "no command is given"),
+    ],
+)
+def test_options_that_do_not_go_together(reached: Server, hypernode: Run, options: list[str], says: str) -> None:
+    code, _, err = hypernode("run", *options)
+    assert code == 2 and says in err
+    assert not reached.heard
+
+
+@pytest.mark.parametrize("text", [PASSWORD, f"{PASSWORD}\n", f"{PASSWORD}\r\n"])
+def test_a_password_comes_from_stdin(
+    reached: Server, hypernode: Run, monkeypatch: pytest.MonkeyPatch, text: str
+) -> None:
+    reached.answer = lambda _: Reply(200, SECRET)
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(text.encode())))
+    code, out, err = hypernode("secret:set", "pull", "--registry", "ghcr.io", "--username", "me")
+    assert code == 0 and "--registry-secret pull" in out and PASSWORD not in out + err
+    (heard,) = reached.heard
+    assert (heard.method, heard.path) == ("PUT", "/api/v1/secrets/pull")
+    assert json.loads(heard.body) == {
+        "kind": "registry",
+        "registry": "ghcr.io",
+        "username": "me",
+        "password": PASSWORD,
+    }
+
+
+@pytest.mark.parametrize("data", [b"", b"\n", b"\xff\xfe", b"x" * 100_000])
+def test_what_is_no_password_is_not_sent(
+    reached: Server, hypernode: Run, monkeypatch: pytest.MonkeyPatch, data: bytes
+) -> None:
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(data)))
+    code, _, err = hypernode("secret:set", "pull", "--registry", "ghcr.io", "--username", "me", "--json")
+    assert code == 2 and ("password" in err) and not reached.heard
+
+
+def test_a_secret_is_deleted_though_the_answer_got_lost(reached: Server, hypernode: Run) -> None:
+    reached.script(Reply(pieces=[Drop]), refusal(NotFound("gone")))
+    code, out, _ = hypernode("secret:delete", "pull", "--json")
+    assert code == 0 and json.loads(out) == {"name": "pull", "deleted": True}
+    reached.script(refusal(NotFound("the project has no secret 'pull'")))
+    code, _, err = hypernode("secret:delete", "pull")
+    assert code == 2 and "not_found" in err
+    reached.script(Reply(204))
+    assert hypernode("secret:delete", "pull")[:2] == (0, "secret pull is deleted\n")
+
+
 def test_run_without_a_node_says_why(reached: Server, hypernode: Run) -> None:
     reached.answer = coordinator = Coordinator()
     coordinator.eligible = False
@@ -264,7 +394,8 @@ def test_submit_prints_the_id(reached: Server, hypernode: Run, tmp_path: Path) -
 def test_listings_and_their_json(reached: Server, hypernode: Run) -> None:
     answers: dict[str, Any] = {
         "/jobs": JobPage([job_view(name="odd\x1bname")], None),
-        "/nodes": NodePage([], None),
+        "/nodes": NodePage([NODE], None),
+        "/secrets": SecretList([SECRET]),
         "/account": AccountView("p", "lab", 5_000_000, 0, 0, 1),
         "/whoami": Whoami("p", "lab", "hnkey_a"),
         "/network": Network("0.1.0", ("K1",), "K1"),
@@ -273,7 +404,8 @@ def test_listings_and_their_json(reached: Server, hypernode: Run) -> None:
     reached.answer = lambda heard: Reply(200, answers[heard.path.removeprefix("/api/v1")])
     for command, shown in {
         "jobs": "odd\ufffdname",
-        "nodes": "ISOLATION",
+        "nodes": "bubblewrap 2 (python, wasm, egress); docker/runsc 3 (container)",
+        "secret:list": "ghcr.io",
         "wallet": "5 HYPER",
         "whoami": "lab",
         "network": "K1",

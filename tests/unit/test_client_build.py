@@ -11,9 +11,17 @@ from typing import Any
 import pytest
 
 from hypernode.client import locks
-from hypernode.client.build import command_job, parse_command, parse_input, python_job, wasm_job
+from hypernode.client.build import (
+    command_job,
+    container_job,
+    parse_command,
+    parse_destination,
+    parse_input,
+    python_job,
+    wasm_job,
+)
 from hypernode.client.errors import CommandUnsupported, FileUnusable, RequirementsUnresolvable
-from hypernode.jobs.model import ArtifactRef, JobDocument, PythonRuntime, WasmRuntime
+from hypernode.jobs.model import ArtifactRef, ContainerRuntime, Destination, JobDocument, PythonRuntime, WasmRuntime
 from hypernode.kernel.errors import InvalidInput
 
 REF = ArtifactRef("0" * 64, 5)
@@ -195,3 +203,67 @@ def test_what_is_no_module_is_refused_before_anything_is_sent(tmp_path: Path) ->
     with pytest.raises(InvalidInput) as caught:
         wasm_job(str(tmp_path / "m.wasm"), fuel=0, seed=-1)
     assert {error.path for error in caught.value.errors} == {"$.runtime.fuel", "$.runtime.seed"}
+
+
+def test_containers() -> None:
+    assert container_job("alpine").document.runtime == ContainerRuntime("alpine")  # the image's own, whatever that is
+    assert container_job("alpine", []).document.runtime == ContainerRuntime("alpine", arguments=())
+    job = command_job(
+        ["-c", "echo hi"],
+        image="ghcr.io/a/b:1",
+        entrypoint=["/bin/sh"],
+        working_folder="/app",
+        registry_secret="pull",
+        inputs={"data": b"1"},
+        network={"egress": [{"host": "example.org"}]},
+    )
+    assert job.document.runtime == ContainerRuntime(
+        "ghcr.io/a/b:1", ("/bin/sh",), ("-c", "echo hi"), working_folder="/app", registry_secret="pull"
+    )
+    assert set(job.document.inputs) == {"data"} and len(job.uploads) == 1
+    assert job.document.network is not None and job.document.network.egress == (Destination("example.org"),)
+    # A program called like a module is the image's affair.
+    assert command_job(["x.wasm"], image="alpine").document.runtime == ContainerRuntime("alpine", arguments=("x.wasm",))
+    with pytest.raises(InvalidInput) as caught:
+        container_job("Alpine!", working_folder="app", registry_secret="-")
+    assert {error.path for error in caught.value.errors} == {
+        "$.runtime.image",
+        "$.runtime.working_folder",
+        "$.runtime.registry_secret",
+    }
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        ({"image": "alpine", "lock": b"six"}, "an image brings everything"),
+        ({"image": "alpine", "fuel": 1}, "for WebAssembly modules"),
+        ({"image": "alpine", "seed": 0}, "for WebAssembly modules"),
+        ({"entrypoint": ["x"]}, "name an image"),
+        ({"working_folder": "/x"}, "name an image"),
+        ({"registry_secret": "x"}, "name an image"),
+    ],
+)
+def test_options_of_another_runtime_are_refused(options: dict[str, Any], says: str) -> None:
+    with pytest.raises(CommandUnsupported, match=says):
+        command_job(["python", "-c", "1"], **options)
+
+
+def test_hosts_to_allow() -> None:
+    for text, destination in {
+        "example.org": Destination("example.org", 443),
+        "Example.ORG:80": Destination("example.org", 80),
+        "*.example.org:8443": Destination("*.example.org", 8443),
+        "1.1.1.1": Destination("1.1.1.1", 443),
+        "1.1.1.1:53": Destination("1.1.1.1", 53),
+        "2606:4700::1111": Destination("2606:4700::1111", 443),
+        "[2606:4700::1111]": Destination("2606:4700::1111", 443),
+        "[2606:4700::1111]:853": Destination("2606:4700::1111", 853),
+    }.items():
+        assert parse_destination(text) == destination, text
+    for text in ("", ":", "example.org:", "example.org:0", "example.org:65536", "example.org:x", "https://example.org"):
+        with pytest.raises(InvalidInput, match="HOST:PORT"):
+            parse_destination(text)
+    for text in ("example.org/path", "*", "*:443", "a b", "127.1", "[::1", "example.org:-1", "example.org:²"):
+        with pytest.raises(InvalidInput, match="HOST:PORT"):
+            parse_destination(text)

@@ -174,7 +174,7 @@ def test_both_clients_offer_the_same() -> None:
 
 def test_public_names() -> None:
     names = ["AsyncClient", "Client", "HypernodeError", "JobDocument", "LocalJob"]
-    assert hypernode.__all__ == [*names, "python_job", "resolve_requirements", "wasm_job"]
+    assert hypernode.__all__ == [*names, "container_job", "python_job", "resolve_requirements", "wasm_job"]
     assert all(getattr(hypernode, name) is not None for name in hypernode.__all__)
     with pytest.raises(AttributeError):
         _ = hypernode.nothing

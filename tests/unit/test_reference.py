@@ -44,6 +44,12 @@ def test_every_limit_described_exists():
     assert all(hasattr(limits, name) for name in reference.LIMITS)
 
 
+def test_only_what_may_be_null_is_said_to_be():
+    page = reference.job_document()
+    assert re.search(r"^\| `runtime` \|.*\| object \| \*\*required\*\*", page, re.MULTILINE)
+    assert re.search(r"^\| `network` \|.*\| object or null \| null", page, re.MULTILINE)
+
+
 def test_a_code_without_words_is_an_error():
     with pytest.raises(reference.Incomplete, match="node\\.new"):
         reference._complete({"node.known": "Known."}, {"node.known", "node.new"})

@@ -17,6 +17,7 @@ MODULES: Final = (
     "hypernode.cli.money",
     "hypernode.cli.receipts",
     "hypernode.cli.network",
+    "hypernode.cli.secrets",
     "hypernode.cli.contexts",
     "hypernode.cli.up",
     "hypernode.cli.node",

@@ -32,6 +32,14 @@ def coordinator(
         Path | None, typer.Option(help="Your TLS certificate (PEM). Without one it makes a self-signed one.")
     ] = None,
     private_key: Annotated[Path | None, typer.Option(help="The certificate's private key (PEM).")] = None,
+    registry: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="HOST:PORT",
+            help="A private image registry that may be asked what tags stand for; http://HOST:PORT for one without "
+            "encryption. Repeatable. Default: only public ones.",
+        ),
+    ] = None,
     behind_proxy: Annotated[
         bool, typer.Option(help="Speak plain HTTP: TLS ends at a proxy in front of it. Give its URL as --address.")
     ] = False,
@@ -60,6 +68,7 @@ def coordinator(
         certificate=certificate,
         private_key=private_key,
         addresses=tuple(address or ()),
+        registries=tuple(registry or ()),
     )
 
     def tell(ready: process.Ready) -> None:

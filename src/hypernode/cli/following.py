@@ -12,8 +12,10 @@ from hypernode.cli.common import money, say
 from hypernode.client.aio import AsyncClient
 from hypernode.events.model import EventView
 from hypernode.jobs.logs import STDERR
+from hypernode.jobs.model import ContainerRuntime
 from hypernode.jobs.views import JobView, LogEvent, TaskView
 from hypernode.kernel.errors import HypernodeError, JobEnded
+from hypernode.kernel.units import show_bytes
 from hypernode.ledger.receipt import Outcome
 
 # How a job that did not exit by itself becomes an exit code, after the customs of shells and coreutils.
@@ -130,6 +132,23 @@ def verdict(job: JobView) -> str:
     """How it ended and what it cost, in a line."""
     tasks = "" if job.size == 1 else f" ({job.tasks.succeeded} of {job.size} tasks succeeded)"
     return f"{job.state}{tasks}; price paid: {money(job.spent)}"
+
+
+def say_image(job: JobView) -> None:
+    """Which image it is, where one was named by a tag and has become a digest, or was named by both."""
+    runtime = job.document.runtime if job.document is not None else None
+    if isinstance(runtime, ContainerRuntime):
+        say(f"· its image is {runtime.image}")
+
+
+async def say_traffic(client: AsyncClient, job: JobView) -> None:
+    """How much a job that may reach hosts has sent and received, by its nodes' receipts."""
+    if job.document is None or not job.document.egress or job.size > ARRAY_LOGS:
+        return
+    found = [task.egress async for task in client.tasks(job.id) if task.egress is not None]
+    if found:
+        sent, received = sum(one.sent_bytes for one in found), sum(one.received_bytes for one in found)
+        say(f"· sent {show_bytes(sent)} and received {show_bytes(received)}")
 
 
 def write(event: LogEvent) -> None:

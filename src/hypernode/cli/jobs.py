@@ -32,6 +32,7 @@ def submit(
 ) -> None:
     """Submit a job document. Prints the job's id."""
     from hypernode.cli.common import connect, money, say, write_json
+    from hypernode.jobs.model import ContainerRuntime
 
     document = read_document(file)
     with connect() as client:
@@ -41,6 +42,10 @@ def submit(
     elif not wait:
         print(submitted.id)
     say(f"· job {submitted.id} is queued, {money(submitted.held)} held for it")
+    if isinstance(document.runtime, ContainerRuntime):
+        from hypernode.cli.following import say_image
+
+        say_image(submitted)
     if wait:
         from hypernode.cli.following import run_until_done
 
@@ -53,6 +58,7 @@ async def _wait(submitted: JobView) -> int:
 
     async with connect_async() as client:
         ended = await following.follow(client, submitted)
+        await following.say_traffic(client, ended)
         say(f"· {following.verdict(ended)}")
         return await following.exit_code(client, ended)
 
@@ -122,7 +128,7 @@ def jobs(
     from itertools import islice
 
     from hypernode.cli.common import connect, money, table, when, write_json
-    from hypernode.cli.run import pairs
+    from hypernode.cli.words import pairs
 
     with connect() as client:
         matching = client.jobs(state=state, name=name, labels=pairs("--label", label), page_size=min(limit, 200))
@@ -135,6 +141,15 @@ def jobs(
         for job in found
     ]
     table(("JOB", "NAME", "STATE", "TASKS ENDED", "SPENT", "SUBMITTED (UTC)"), rows, right=("TASKS ENDED", "SPENT"))
+
+
+def _image(job: JobView) -> str:
+    return str(getattr(job.document.runtime, "image", "")) if job.document else ""
+
+
+def _reach(job: JobView) -> str:
+    network = job.document.network if job.document else None
+    return ", ".join(f"{one.host}:{one.port}" for one in network.egress) if network else ""
 
 
 def _ended(job: JobView) -> int:
@@ -150,6 +165,7 @@ def job(
     from itertools import islice
 
     from hypernode.cli.common import connect, fields, money, table, when, write_json
+    from hypernode.kernel.units import show_bytes
 
     with connect() as client:
         found = client.job(job_id)
@@ -163,6 +179,8 @@ def job(
             ("name", found.name),
             ("state", found.state),
             ("content id", found.content_id),
+            ("image", _image(found)),
+            ("may reach", _reach(found)),
             ("tasks", f"{found.size} ({_ended(found)} ended, {found.tasks.live} live, {found.tasks.queued} queued)"),
             ("cap per task", money(found.cap)),
             ("held now", money(found.held)),
@@ -175,15 +193,20 @@ def job(
     if not shown:
         return
     print()
-    rows = []
+    rows, traffic = [], any(task.egress is not None for task in shown)
     for task in shown:
         last = task.attempts[-1] if task.attempts else None
         end = task.outcome or (last.cause if last else "")
         code = task.exit_code if task.exit_code is not None else f"signal {task.signal}" if task.signal else ""
         node = last.node if last else ""
-        rows.append((task.index, task.state, end, code, len(task.attempts), node, len(task.outputs), money(task.spent)))
-    titles = ("TASK", "STATE", "END", "EXIT", "ATTEMPTS", "NODE", "OUTPUTS", "SPENT")
-    table(titles, rows, right=("TASK", "EXIT", "ATTEMPTS", "OUTPUTS", "SPENT"))
+        sent = (
+            [show_bytes(count) for count in (task.egress.sent_bytes, task.egress.received_bytes)] if task.egress else []
+        )
+        row = (task.index, task.state, end, code, len(task.attempts), node, len(task.outputs))
+        rows.append((*row, *((sent or ["", ""]) if traffic else ()), money(task.spent)))
+    columns = ("SENT", "RECEIVED") if traffic else ()
+    titles = ("TASK", "STATE", "END", "EXIT", "ATTEMPTS", "NODE", "OUTPUTS", *columns, "SPENT")
+    table(titles, rows, right=("TASK", "EXIT", "ATTEMPTS", "OUTPUTS", *columns, "SPENT"))
 
 
 def logs(

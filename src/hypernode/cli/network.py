@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from hypernode.cli.jobs import Json
+
+if TYPE_CHECKING:
+    from hypernode.nodes.model import Capabilities
 
 
 def register(app: typer.Typer) -> None:
@@ -44,15 +47,24 @@ def nodes(
                 node.state,
                 f"{has.cpu_milli / 1000:g}" if has else "",
                 show_bytes(has.memory_bytes) if has else "",
-                has.isolation if has else "",
+                sandboxes(has) if has else "",
                 node.running,
                 f"{money(ask.rate_per_second * 3600)}" if ask else "",
                 money(node.earned),
                 when(node.last_seen_at),
             )
         )
-    titles = ("NAME", "KEY", "STATE", "CORES", "MEMORY", "ISOLATION", "RUNNING", "PER HOUR", "EARNED", "SEEN (UTC)")
-    table(titles, rows, right=titles[3:9])
+    titles = ("NAME", "KEY", "STATE", "CORES", "MEMORY", "SANDBOXES", "RUNNING", "PER HOUR", "EARNED", "SEEN (UTC)")
+    table(titles, rows, right=("CORES", "MEMORY", "RUNNING", "PER HOUR", "EARNED"))
+
+
+def sandboxes(has: Capabilities) -> str:
+    """A node's sandboxes, the one it prefers first, each with its isolation level and what may run in it."""
+    shown = []
+    for one in has.sandboxes:
+        what = [*one.runtimes, *(["egress"] if one.egress else [])]
+        shown.append(f"{one.name} {one.isolation} ({', '.join(what)})")
+    return "; ".join(shown) or "none"
 
 
 def join_token(

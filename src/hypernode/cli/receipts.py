@@ -60,6 +60,7 @@ def verify(
     """
     from hypernode.cli.common import clean, money, write_json
     from hypernode.kernel.errors import BadSignature, InvalidInput
+    from hypernode.kernel.units import show_bytes
     from hypernode.ledger.receipt import verify as check
     from hypernode.ledger.receipt import work_id
 
@@ -80,6 +81,8 @@ def verify(
                 "coordinator": decision.coordinator,
                 "work_id": work_id(work),
                 "price": decision.split.price,
+                "sent_bytes": run.egress.sent_bytes if run.egress else None,
+                "received_bytes": run.egress.received_bytes if run.egress else None,
                 "valid": not problem,
                 "problem": problem,
             }
@@ -92,6 +95,8 @@ def verify(
         mark = "valid" if item["valid"] else "BAD"
         line = f"{mark:<5}  job {item['job_id']} task {item['task']} attempt {item['attempt']}"
         print(clean(f"{line}, {money(item['price'])}, work {item['work_id'][:16]}…"))
+        if item["sent_bytes"] is not None:
+            print(f"       sent {show_bytes(item['sent_bytes'])}, received {show_bytes(item['received_bytes'])}")
         if item["problem"]:
             print(clean(f"       {item['problem']}"))
     checked = ["the node's signature", "the coordinator's signature", "that the split sums to the price"]

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import re
-from pathlib import Path, PurePath
-from typing import TYPE_CHECKING, Annotated, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
@@ -15,6 +14,11 @@ if TYPE_CHECKING:
 
 Words = list[str] | None
 
+_HINTS: Final = {
+    3: "isolation 3 takes nodes with gVisor (runsc) or a virtual machine; --isolation 2 trusts the node's kernel",
+    2: "nodes of an ordinary user prove isolation 1: start them as root, or run with --isolation 1",
+}
+
 
 def register(app: typer.Typer) -> None:
     """Add `run`."""
@@ -23,9 +27,26 @@ def register(app: typer.Typer) -> None:
 
 def run(
     command: Annotated[
-        list[str],
-        typer.Argument(metavar="-- python …", help="What to run: python or a .wasm module, and its arguments."),
-    ],
+        Words,
+        typer.Argument(
+            metavar="-- python …",
+            help="What to run: python or a .wasm module, and its arguments; with --image the image's arguments.",
+        ),
+    ] = None,
+    image: Annotated[
+        str | None,
+        typer.Option(metavar="NAME[:TAG][@DIGEST]", help="A container image to run, as 'docker pull' takes it."),
+    ] = None,
+    entrypoint: Annotated[
+        str | None, typer.Option(help="Of an image: what to run instead of its own entry point. [default: its own]")
+    ] = None,
+    working_folder: Annotated[
+        str | None, typer.Option("--workdir", metavar="FOLDER", help="Of an image: where it starts. [default: its own]")
+    ] = None,
+    registry_secret: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="Of an image: the secret that opens its registry (see secret:set)."),
+    ] = None,
     requirements: Annotated[
         Words, typer.Option("--with", metavar="REQ", help="A package the job needs, as in 'numpy>=2'. Repeatable.")
     ] = None,
@@ -53,6 +74,17 @@ def run(
     retries: Annotated[
         int | None, typer.Option(min=0, help="Repeat when the job itself fails; each try is paid. [default: 0]")
     ] = None,
+    hosts: Annotated[
+        Words,
+        typer.Option(
+            "--allow-host",
+            metavar="HOST[:PORT]",
+            help="A host that the job may reach, on port 443 by default. Repeatable.",
+        ),
+    ] = None,
+    egress_limit: Annotated[
+        str | None, typer.Option(metavar="SIZE", help="The most it may send and receive, as in 5GiB. [default: 1GiB]")
+    ] = None,
     environment: Annotated[
         Words, typer.Option("--env", metavar="NAME=VALUE", help="An environment variable. Repeatable.")
     ] = None,
@@ -74,31 +106,37 @@ def run(
     Ctrl-C cancels the job. Exit codes besides the job's own: 2 refused or not sent, 75 given up after failures of
     nodes, 124 timeout or out of fuel, 130 cancelled, 137 out of memory, 128+N killed by signal N.
     """
+    from hypernode.cli import words
     from hypernode.cli.common import busy
     from hypernode.cli.following import run_until_done
     from hypernode.client.build import command_job, parse_input
     from hypernode.client.locks import resolve_requirements
 
-    lock = None
+    lock, command = None, command or []
     if requirements:
         with busy("resolving requirements"):
             lock = resolve_requirements(requirements)
     resources = {"cpu_milli": cpu, "memory_bytes": memory, "disk_bytes": disk, "gpu": {"count": gpu} if gpu else None}
     job = command_job(
         command,
+        image=image,
+        entrypoint=words.program(entrypoint),
+        working_folder=working_folder,
+        registry_secret=registry_secret,
         fuel=fuel,
         seed=seed,
         cap=cap if cap is not None else 0,
         inputs=dict(parse_input(text) for text in inputs or ()),
         lock=lock,
         outputs=outputs or (),
-        environment=pairs("--env", environment),
+        environment=words.pairs("--env", environment),
         timeout_s=timeout,
         resources={key: value for key, value in resources.items() if value is not None},
         isolation=isolation,
         retries={"failures": retries} if retries is not None else None,
-        labels=pairs("--label", labels),
-        name=name or default_name(command),
+        network=words.network(hosts, egress_limit),
+        labels=words.pairs("--label", labels),
+        name=name or words.default_name(command, image),
         array={"size": array} if array is not None else None,
     )
     code = run_until_done(_run(job, choose_cap=cap is None, out=out, quiet=quiet))
@@ -124,6 +162,7 @@ async def _run(job: LocalJob, *, choose_cap: bool, out: Path, quiet: bool) -> in
             raise
         if not quiet:
             say(f"· job {submitted.id} is queued, {money(submitted.held)} held for it")
+            following.say_image(submitted)
         ended = await following.follow(client, submitted, quiet=quiet)
         if job.document.outputs:
             with transfer("fetching outputs") as progress:
@@ -131,6 +170,7 @@ async def _run(job: LocalJob, *, choose_cap: bool, out: Path, quiet: bool) -> in
             for output in fetched if not quiet else ():
                 say(f"· wrote {output.file} ({output.size_bytes} bytes)")
         if not quiet:
+            await following.say_traffic(client, ended)
             say(f"· {following.verdict(ended)}")
         return await following.exit_code(client, ended)
 
@@ -145,11 +185,8 @@ async def _priced(client: AsyncClient, job: LocalJob, *, choose_cap: bool, quiet
             say(line)
         if choose_cap:
             say("error: no node can run this job now, so there is no price to take as cap; --cap queues it anyway")
-            proved = [item for item in quote.excluded if item.code == "isolation"]
-            if proved:
-                say(
-                    "  hint: nodes of an ordinary user prove isolation 1: start them as root, or run with --isolation 1"
-                )
+            if any(item.code == "isolation" for item in quote.excluded):
+                say(f"  hint: {_HINTS.get(job.document.isolation, _HINTS[2])}")
             raise typer.Exit(2)
     elif choose_cap:
         attempts = 1 + job.document.retries.failures  # every attempt that fails by its own fault is paid
@@ -174,25 +211,3 @@ def exclusions(quote: QuoteView) -> list[str]:
     if not quote.excluded and not quote.eligible:
         return ["· no node is there; start one with 'hypernode node:start' or a network with 'hypernode up'"]
     return [f"· {item.nodes} × {item.reason} [{item.code}]; {item.remedy}" for item in quote.excluded]
-
-
-def pairs(option: str, texts: Words) -> dict[str, str]:
-    """`NAME=VALUE` texts as a dictionary."""
-    found: dict[str, str] = {}
-    for text in texts or ():
-        name, separator, value = text.partition("=")
-        if not separator or not name:
-            raise typer.BadParameter(f"{text!r} is not NAME=VALUE", param_hint=option)
-        found[name] = value
-    return found
-
-
-def default_name(command: list[str]) -> str | None:
-    """A name from the script or module, or None for the document's own default."""
-    wasm = bool(command) and command[0].endswith(".wasm")
-    words: list[Any] = [word for word in (command if wasm else command[1:]) if word != "-u"]
-    if not words or words[0] == "-c":
-        return None
-    word = words[1] if words[0] == "-m" and len(words) > 1 else words[0]
-    text = re.sub(r"[^A-Za-z0-9._-]+", "-", PurePath(word).stem)[:63].lstrip("._-")
-    return text or None

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from hypernode.client.aio import AsyncClient
-    from hypernode.client.build import LocalJob, python_job, wasm_job
+    from hypernode.client.build import LocalJob, container_job, python_job, wasm_job
     from hypernode.client.calls import Network, Whoami
     from hypernode.client.config import Context, load_context, save_context
     from hypernode.client.locks import resolve_requirements
@@ -27,6 +27,7 @@ _FROM: Final = {
     "Network": "calls",
     "Retry": "retry",
     "Whoami": "calls",
+    "container_job": "build",
     "load_context": "config",
     "python_job": "build",
     "resolve_requirements": "locks",
@@ -43,6 +44,7 @@ __all__ = [
     "Network",
     "Retry",
     "Whoami",
+    "container_job",
     "load_context",
     "python_job",
     "resolve_requirements",

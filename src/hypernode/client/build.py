@@ -2,36 +2,23 @@
 
 from __future__ import annotations
 
-import os
 import re
 import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePath
-from typing import Any, Final, TypeAlias
+from typing import Any, Final
 
 import msgspec
 
 from hypernode.client.errors import CommandUnsupported, FileUnusable
-from hypernode.client.sources import Source, Uploadable
+from hypernode.client.inputs import InputSource, LocalInput, check_module, place, refer, sources_of
 from hypernode.jobs import model
-from hypernode.jobs.model import ArtifactRef, JobDocument
-from hypernode.kernel import limits
+from hypernode.jobs.model import ArtifactRef, Destination, JobDocument
+from hypernode.kernel import decode, limits
 from hypernode.kernel.errors import InvalidInput
 
-InputSource: TypeAlias = Uploadable | ArtifactRef
-"""A local file or folder (by path), bytes, or an artifact that the network has already."""
-
 _REFERENCE: Final = re.compile(r"^sha256:([0-9a-f]{64}):([0-9]{1,15})$")
-WASM_MODULE: Final = b"\0asm\x01\0\0\0"
-"""How a core module begins."""
 _PYTHONS: Final = ("python", "python3")
-
-
-class LocalInput(msgspec.Struct, frozen=True):
-    """Bytes that must be uploaded before the job is submitted."""
-
-    what: Any
-    ref: ArtifactRef
 
 
 class LocalJob(msgspec.Struct, frozen=True):
@@ -50,16 +37,72 @@ class LocalJob(msgspec.Struct, frozen=True):
         return LocalJob(msgspec.structs.replace(self.document, cap=cap), self.uploads)
 
 
-def command_job(command: Sequence[str], *, fuel: int | None = None, seed: int | None = None, **rest: Any) -> LocalJob:
-    """A job from a command line: `wasm_job` where its program is a `.wasm` file, else `python_job`; `rest` as they take
-    it. Raises what they raise, and CommandUnsupported for an option of the other one."""
-    if command and command[0].endswith(".wasm"):
-        if rest.pop("lock", None) is not None:
-            raise CommandUnsupported("packages are for Python; a WebAssembly module brings everything with it")
+def command_job(
+    command: Sequence[str],
+    *,
+    image: str | None = None,
+    entrypoint: Sequence[str] | None = None,
+    working_folder: str | None = None,
+    registry_secret: str | None = None,
+    fuel: int | None = None,
+    seed: int | None = None,
+    lock: bytes | ArtifactRef | None = None,
+    **rest: Any,
+) -> LocalJob:
+    """A job from a command line: `container_job` where there is an image, `wasm_job` where its program is a `.wasm`
+    file, else `python_job`; `rest` as they take it. Raises what they raise, and CommandUnsupported for options of
+    another one."""
+    wasm = image is None and bool(command) and command[0].endswith(".wasm")
+    if image is None and (entrypoint is not None or working_folder is not None or registry_secret is not None):
+        raise CommandUnsupported("entry point, working folder and registry secret are for containers; name an image")
+    if not wasm and (fuel is not None or seed is not None):
+        raise CommandUnsupported("fuel and seed are for WebAssembly modules; Python and containers have neither")
+    if lock is not None and (wasm or image is not None):
+        what = "a WebAssembly module" if wasm else "an image"
+        raise CommandUnsupported(f"packages are for Python; {what} brings everything with it")
+    if image is not None:
+        return container_job(
+            image,
+            command or None,
+            entrypoint=entrypoint,
+            working_folder=working_folder,
+            registry_secret=registry_secret,
+            **rest,
+        )
+    if wasm:
         return wasm_job(command[0], command[1:], fuel=fuel, seed=seed, **rest)
-    if fuel is not None or seed is not None:
-        raise CommandUnsupported("fuel and seed are for WebAssembly modules; Python has neither")
-    return python_job(command, **rest)
+    return python_job(command, lock=lock, **rest)
+
+
+def container_job(
+    image: str,
+    arguments: Sequence[str] | None = None,
+    *,
+    entrypoint: Sequence[str] | None = None,
+    working_folder: str | None = None,
+    registry_secret: str | None = None,
+    cap: int | str = 0,
+    inputs: Mapping[str, InputSource] | None = None,
+    outputs: Sequence[str] = (),
+    environment: Mapping[str, str] | None = None,
+    **fields: Any,
+) -> LocalJob:
+    """A job that runs a container image: `NAME[:TAG][@DIGEST]`, as `docker pull` takes it. A tag is replaced by its
+    digest when the job is submitted; the document that is answered shows which.
+
+    `arguments` and `entrypoint` replace the image's own. `registry_secret` names the secret of the project that opens
+    a private registry. The rest is as for `python_job`. Raises FileUnusable, or InvalidInput with every wrong field.
+    """
+    runtime = {
+        "type": "container",
+        "image": image,
+        "entrypoint": None if entrypoint is None else list(entrypoint),
+        "arguments": None if arguments is None else list(arguments),
+        "working_folder": working_folder,
+        "registry_secret": registry_secret,
+    }
+    sources = sources_of(inputs)
+    return _assemble(runtime, sources, cap=cap, outputs=outputs, environment=environment or {}, fields=fields)
 
 
 def wasm_job(
@@ -80,9 +123,9 @@ def wasm_job(
     and task. The rest is as for `python_job`. Raises FileUnusable (also for a local file that is no such module), or
     InvalidInput with every wrong field.
     """
-    sources = _sources(inputs)
-    name = _place(module, sources, "module")
-    _check_module(name, sources[name])
+    sources = sources_of(inputs)
+    name = place(module, sources, "module")
+    check_module(name, sources[name])
     runtime = {"type": "wasm", "module": name, "arguments": list(arguments), "fuel": fuel, "seed": seed}
     return _assemble(runtime, sources, cap=cap, outputs=outputs, environment=environment or {}, fields=fields)
 
@@ -102,14 +145,14 @@ def python_job(
     `cap` is µHYPER for one task, or a text with its unit. `inputs` maps names below /in to files, folders (whose
     files then lie below that name), bytes or artifacts; the script joins them by itself. `lock` is what
     `resolve_requirements` gives. `fields` are further fields of the job document, in plain form: `resources`,
-    `timeout_s`, `retries`, `array`, `labels`, `isolation`, `name`.
+    `timeout_s`, `retries`, `array`, `labels`, `isolation`, `network`, `name`.
 
     Raises CommandUnsupported, FileUnusable, or InvalidInput with every wrong field.
     """
     runtime, script, variables = parse_command(command)
-    sources = _sources(inputs)
+    sources = sources_of(inputs)
     if script is not None:
-        runtime["script"] = _place(script, sources, "script")
+        runtime["script"] = place(script, sources, "script")
     variables |= environment or {}
     return _assemble(runtime, sources, lock=lock, cap=cap, outputs=outputs, environment=variables, fields=fields)
 
@@ -128,9 +171,9 @@ def _assemble(
     if len(sources) > limits.INPUTS:
         raise FileUnusable(f"{len(sources)} inputs where a job can have {limits.INPUTS}; pack them into an archive")
     uploads: dict[ArtifactRef, LocalInput] = {}
-    references = {name: _refer(what, uploads) for name, what in sources.items()}
+    references = {name: refer(what, uploads) for name, what in sources.items()}
     if lock is not None:
-        runtime["requirements"] = _refer(lock, uploads)
+        runtime["requirements"] = refer(lock, uploads)
     document = model.parse(
         {
             "version": model.VERSION,
@@ -155,7 +198,9 @@ def parse_command(command: Sequence[str]) -> tuple[dict[str, Any], str | None, d
     if program not in _PYTHONS:
         tail = " ".join(shlex.quote(word) for word in command)
         hint = f"; did you mean: python {tail}" if program.endswith(".py") else ""
-        raise CommandUnsupported(f"{program!r} cannot be run: python and .wasm modules can{hint}")
+        raise CommandUnsupported(
+            f"{program!r} cannot be run: python and .wasm modules can, and whatever is in an image (--image){hint}"
+        )
     variables: dict[str, str] = {}
     while rest and rest[0] == "-u":
         variables["PYTHONUNBUFFERED"] = "1"
@@ -173,6 +218,19 @@ def parse_command(command: Sequence[str]) -> tuple[dict[str, Any], str | None, d
     return {"type": "python", "arguments": arguments}, first, variables
 
 
+def parse_destination(text: str) -> Destination:
+    """`HOST` or `HOST:PORT`, as in example.org, *.example.org:8443 or [2606:4700::1]:443. Raises InvalidInput."""
+    host, colon, port = text.rpartition(":")
+    if not colon or (":" in host and not host.endswith("]")):
+        host, port = text, str(Destination("a").port)
+    host = (host[1:-1] if ":" in host and host[0] + host[-1] == "[]" else host).lower()
+    try:
+        return decode.from_plain({"host": host, "port": int(port) if port.isdecimal() else port}, Destination)
+    except InvalidInput as error:
+        why = "; ".join(one.message for one in error.errors)
+        raise InvalidInput(f"{text!r} is not a host to allow: {why}. Write HOST or HOST:PORT") from error
+
+
 def parse_input(text: str) -> tuple[str, InputSource]:
     """`NAME=PATH`, `PATH` (named by its last part) or `NAME=sha256:HEX:BYTES`. Raises InvalidInput."""
     name, separator, value = text.partition("=")
@@ -186,70 +244,3 @@ def parse_input(text: str) -> tuple[str, InputSource]:
             raise InvalidInput(f"{value!r} is not a reference; write sha256:HEX:BYTES, as 'hypernode upload' prints it")
         return name, ArtifactRef(found[1], int(found[2]))
     return name, Path(value)
-
-
-def _sources(inputs: Mapping[str, InputSource] | None) -> dict[str, InputSource]:
-    sources: dict[str, InputSource] = {}
-    for name, what in (inputs or {}).items():
-        sources |= _expand(name, what)
-    return sources
-
-
-def _expand(name: str, what: InputSource) -> dict[str, InputSource]:
-    """An input as the files it stands for; a folder is all files below it, links to folders not followed."""
-    if not isinstance(what, str | os.PathLike):
-        return {name: what}
-    path = Path(what)
-    if not path.is_dir():
-        if not path.exists():
-            raise FileUnusable(f"input {name!r}: there is no file {str(path)!r}")
-        if not path.is_file():
-            raise FileUnusable(f"input {name!r}: {str(path)!r} is neither a file nor a folder")
-        return {name: path}
-    found: dict[str, InputSource] = {}
-    for folder, folders, files in os.walk(path):
-        folders.sort()
-        for file in sorted(files):
-            inner = Path(folder) / file
-            if not inner.is_file():
-                raise FileUnusable(f"input {name!r}: {str(inner)!r} is not a file")
-            found[f"{name}/{inner.relative_to(path).as_posix()}"] = inner
-            if len(found) > limits.INPUTS:
-                raise FileUnusable(f"input {name!r}: {str(path)!r} holds more than {limits.INPUTS} files; pack them")
-    if not found:
-        raise FileUnusable(f"input {name!r}: the folder {str(path)!r} holds no files")
-    return found
-
-
-def _place(program: str, sources: dict[str, InputSource], kind: str) -> str:
-    """Add the script or module to the inputs, unless it is one, and give its name there."""
-    if program in sources:
-        return program
-    path = Path(program)
-    if not path.is_file():
-        raise FileUnusable(f"there is no {kind} {program!r}, here or among the inputs")
-    taken = sources.get(path.name)
-    if taken is not None and not (isinstance(taken, Path) and taken.samefile(path)):
-        raise FileUnusable(f"an input is called {path.name!r} like the {kind}; give it another name")
-    sources[path.name] = path
-    return path.name
-
-
-def _check_module(name: str, what: InputSource) -> None:
-    """Refuse at once what no node will run. What the network has already is the nodes' to judge."""
-    if isinstance(what, ArtifactRef):
-        return
-    head = Source(what).read(0, 8)
-    if head[:4] == b"\0asm" and head != WASM_MODULE:
-        raise FileUnusable(f"{name!r} is a WebAssembly component; a core module with WASI preview 1 is needed")
-    if head != WASM_MODULE:
-        raise FileUnusable(f"{name!r} is not a WebAssembly module; compile one with a wasm32-wasip1 target")
-
-
-def _refer(what: InputSource, uploads: dict[ArtifactRef, LocalInput]) -> ArtifactRef:
-    """The reference of an input, noted for uploading where it is local."""
-    if isinstance(what, ArtifactRef):
-        return what
-    ref = Source(what).identify()
-    uploads.setdefault(ref, LocalInput(what, ref))
-    return ref

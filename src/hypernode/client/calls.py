@@ -29,6 +29,7 @@ from hypernode.kernel.errors import (
 )
 from hypernode.ledger.model import AccountView, ReceiptPage, StatementPage
 from hypernode.nodes.model import JoinTokenRequest, JoinTokenView, NodePage, NodeView
+from hypernode.secrets.model import SecretList, SecretRequest, SecretView
 
 T = TypeVar("T")
 PREFIX = "/api/v1"
@@ -193,6 +194,28 @@ def join_token(request: JoinTokenRequest, key: str) -> Call[JoinTokenView]:
 def revoke(key: str) -> Call[NodeView]:
     """Take a node's rights away; doing so twice does no more than once."""
     return _post(f"/nodes/{segment(key)}/revoke", b"", NodeView)
+
+
+def secrets() -> Call[SecretList]:
+    """All secrets of the project."""
+    return _get("/secrets", SecretList)
+
+
+def set_secret(name: str, secret: SecretRequest) -> Call[SecretView]:
+    """Doing so twice does no more than once."""
+    request = Request(
+        method="PUT",
+        path=f"{PREFIX}/secrets/{segment(name)}",
+        headers={"content-type": JSON},
+        content=msgspec.json.encode(secret),
+        repeatable=True,
+    )
+    return Call(request, SecretView)
+
+
+def delete_secret(name: str) -> Request:
+    """Once it is gone, it is not found."""
+    return Request(method="DELETE", path=f"{PREFIX}/secrets/{segment(name)}", repeatable=True)
 
 
 def begin_upload(ref: ArtifactRef, key: str) -> Call[UploadView]:

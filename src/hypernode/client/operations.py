@@ -117,6 +117,13 @@ def cancel(job_id: str, patience: Patience) -> Operation[JobView]:
     return (yield from ask(calls.job(job_id), patience))
 
 
+def delete_secret(name: str, patience: Patience) -> Operation[None]:
+    """Delete a secret. A repeated request may find that the first one has deleted it."""
+    answer, repeated = yield from _deliver(calls.delete_secret(name), patience)
+    if not 200 <= answer.status < 300 and not (repeated and answer.status == 404):
+        raise calls.problem(answer)
+
+
 class Connection:
     """A stream of server-sent events that survives its connections: it reconnects with Last-Event-ID and backs off,
     and gives up only after `stream_attempts` failures without any news between them."""

@@ -25,6 +25,7 @@ from hypernode.kernel import limits
 from hypernode.ledger.model import AccountView, StatementLine
 from hypernode.ledger.receipt import Receipt
 from hypernode.nodes.model import JoinTokenRequest, JoinTokenView, NodeView
+from hypernode.secrets.model import SecretView, secret_request
 
 
 class Client:
@@ -193,6 +194,22 @@ class Client:
     def revoke(self, key: str) -> NodeView:
         """Take all rights from a node of this project."""
         return self._ask(calls.revoke(key))
+
+    # secrets
+
+    def set_secret(self, name: str, *, registry: str, username: str, password: str) -> SecretView:
+        """Keep what opens a private image registry, in place of what the name held before. Jobs name it as their
+        `registry_secret`; the operator of a node that pulls with it can read it."""
+        secret = secret_request(registry, username, password)
+        return self._ask(calls.set_secret(name, secret))
+
+    def secrets(self) -> list[SecretView]:
+        """The project's secrets; what they hold is never shown."""
+        return self._ask(calls.secrets()).items
+
+    def delete_secret(self, name: str) -> None:
+        """Forget a secret. Raises NotFound."""
+        self._driver.run(operations.delete_secret(name, self._patience))
 
     # money and identity
 

@@ -33,6 +33,8 @@ OPERATOR_PROJECT: Final = "operators"
 FUNDS: Final = 10_000 * MICRO_PER_HYPER
 READY_S: Final = 120.0
 STOP_S: Final = 30.0
+REGISTRIES: Final = ("http://127.0.0.1:*", "http://[::1]:*", "http://localhost:*")
+"""Image registries of one's own machine; who uses this network is at home there anyway."""
 _PR_SET_PDEATHSIG: Final = 1
 
 
@@ -96,7 +98,7 @@ class LocalNetwork:
         """Start the coordinator and wait until it serves. Started again, it has the same address."""
         self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         command = [sys.executable, "-m", "hypernode.coordinator", "--data", str(self.data), "--plain"]
-        command += ["--port", str(self._port)]
+        command += ["--port", str(self._port), *(text for name in REGISTRIES for text in ("--registry", name))]
         command += [text for name, value in self._timing.items() if value is not None for text in (name, str(value))]
         self.coordinator, line = _start(command, self.folder / "coordinator.log")
         ready = _decode(line, Ready, self.coordinator, self.folder / "coordinator.log")

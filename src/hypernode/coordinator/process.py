@@ -99,6 +99,7 @@ def main() -> int:
     parser.add_argument("--lease-ms", type=int, default=limits.LEASE_MS)
     parser.add_argument("--heartbeat-ms", type=int, default=limits.HEARTBEAT_MS)
     parser.add_argument("--grace-ms", type=int, default=limits.RESTART_GRACE_MS)
+    parser.add_argument("--registry", action="append", default=[], help="a private image registry that may be asked")
     parser.add_argument("--ready-fd", type=int, help="descriptor to tell in one line of JSON that it serves")
     arguments = parser.parse_args()
 
@@ -119,6 +120,7 @@ def main() -> int:
             lease_ms=arguments.lease_ms,
             heartbeat_ms=arguments.heartbeat_ms,
             grace_ms=arguments.grace_ms,
+            registries=tuple(arguments.registry),
         ),
         tell,
     )

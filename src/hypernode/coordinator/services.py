@@ -44,7 +44,7 @@ from hypernode.ledger.service import Ledger
 from hypernode.market.service import Market
 from hypernode.nodes.service import Nodes
 from hypernode.protocol.messages import Cancel
-from hypernode.secrets.model import KEY_BYTES, Sealer
+from hypernode.secrets.sealing import KEY_BYTES, Sealer
 from hypernode.secrets.service import Secrets
 from hypernode.tenancy.service import Tenancy
 

@@ -63,7 +63,7 @@ class JobController(Controller):
         return_dto=None,
         responses=problems(
             s402="The project's balance does not cover the hold.",
-            s409="The Idempotency-Key came with another request before; or a secret was sealed with a key that is gone.",
+            s409="The Idempotency-Key came with another request before, or the job's secret cannot be opened.",
             s413="The document is too large.",
             s422="The document has errors (`errors` lists all), names artifacts, secrets or an image that are not "
             "there, or its cap is too low for every suitable node (`extra.short_by`).",

@@ -31,6 +31,9 @@ _CAUSES: Final = {
     "output_missing": "it did not produce an output it had declared",
     "log.too_large": "its node sent more log than an attempt may have",
     "report.invalid": "its node's report was not valid",
+    "secret.unknown": "the secret that its job names was deleted",
+    "secret.wrong_registry": "the secret that its job names is for another registry by now",
+    "secret.unreadable": "the secret that its job names cannot be opened any more",
 }
 
 

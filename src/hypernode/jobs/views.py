@@ -11,7 +11,7 @@ from hypernode.jobs.lifecycle import AttemptState, JobState, TaskState
 from hypernode.jobs.model import JobDocument
 from hypernode.kernel import limits
 from hypernode.kernel.errors import Problem
-from hypernode.ledger.receipt import Outcome, OutputFile
+from hypernode.ledger.receipt import Outcome, OutputFile, Traffic
 
 
 class TaskCounts(msgspec.Struct, frozen=True):
@@ -97,6 +97,8 @@ class TaskView(msgspec.Struct, frozen=True, kw_only=True):
     exit_code: int | None
     signal: int | None
     outputs: list[OutputFile]
+    egress: Traffic | None = None
+    """Of the attempt whose result it is; null where the job asks for no network."""
     spent: int
     attempts: list[AttemptView]
 

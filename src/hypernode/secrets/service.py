@@ -15,7 +15,8 @@ from hypernode.events.service import record
 from hypernode.kernel import limits
 from hypernode.kernel.errors import Conflict, HypernodeError, NotFound, SecretMismatch, SecretUnknown
 from hypernode.kernel.times import rfc3339
-from hypernode.secrets.model import Login, Sealer, SecretList, SecretRequest, SecretView, registry_of
+from hypernode.secrets.model import SecretList, SecretRequest, SecretView, registry_of
+from hypernode.secrets.sealing import Login, Sealer
 from hypernode.secrets.store import queries
 
 

@@ -14,7 +14,7 @@ from hypernode.images.references import Reference
 from hypernode.jobs.model import ContainerRuntime, JobDocument
 from hypernode.kernel import limits
 from hypernode.kernel.errors import HypernodeError, InvalidInput, RegistryUnreachable
-from hypernode.secrets.model import Login
+from hypernode.secrets.sealing import Login
 from hypernode.secrets.service import Secrets, Wanted
 
 

@@ -168,7 +168,8 @@ def _attempt(row: Any) -> AttemptView:
 
 def _task(row: Any, attempts: dict[int, list[AttemptView]]) -> TaskView:
     state = TaskState(row["state"])
-    work = msgspec.json.decode(row["body"], type=ReceiptBody).work if row["body"] and state.ended else None
+    body = msgspec.json.decode(row["body"], type=ReceiptBody) if row["body"] and state.ended else None
+    work = body.work if body else None
     return TaskView(
         index=row["index"],
         state=state,
@@ -176,6 +177,7 @@ def _task(row: Any, attempts: dict[int, list[AttemptView]]) -> TaskView:
         exit_code=work.exit_code if work else None,
         signal=work.signal if work else None,
         outputs=list(work.outputs) if work else [],
+        egress=body.run.egress if body else None,
         spent=row["spent"],
         attempts=attempts.get(row["index"], []),
     )
@@ -183,5 +185,13 @@ def _task(row: Any, attempts: dict[int, list[AttemptView]]) -> TaskView:
 
 def _untouched(index: int, state: TaskState) -> TaskView:
     return TaskView(
-        index=index, state=state, outcome=None, exit_code=None, signal=None, outputs=[], spent=0, attempts=[]
+        index=index,
+        state=state,
+        outcome=None,
+        exit_code=None,
+        signal=None,
+        outputs=[],
+        egress=None,
+        spent=0,
+        attempts=[],
     )
