@@ -54,8 +54,11 @@ class Place(NamedTuple):
 
 
 def unpack(layout: str, target: str, most_bytes: int, most_files: int) -> tuple[int, int]:
-    """Make the folder `target` from the image tagged `image` of a layout. Its bytes and its entries. Raises Failed."""
-    place = _prepare(layout, target, most_bytes, most_files)
+    """Make the folder `target` from the image tagged `image` of a layout, beside which there is room to work.
+
+    Its bytes and its entries. Raises Failed.
+    """
+    place = _prepare(layout, most_bytes, most_files)
     root = f"{place.work}/root"
     _umoci(place, most_bytes, most_files)
     used, files = seal(root)
@@ -75,8 +78,8 @@ def unpack(layout: str, target: str, most_bytes: int, most_files: int) -> tuple[
     return used, files
 
 
-def _prepare(layout: str, target: str, most_bytes: int, most_files: int) -> Place:
-    folder = os.path.dirname(target)
+def _prepare(layout: str, most_bytes: int, most_files: int) -> Place:
+    folder = os.path.dirname(layout)
     missing: dict[str, str] = {}
     places = host.private_place([folder], missing) if os.geteuid() == 0 else ""
     if not places:

@@ -160,21 +160,22 @@ class UnpackedImages:
             try:
                 layout = await skopeo.copy(found.reference, found.manifest, login, part)
                 process = await asyncio.to_thread(lookup.process, layout, found.reference)
-                size = await self._unpack(layout, part)
-                await asyncio.to_thread(_remove, layout)
+                whole = part / "whole"
+                whole.mkdir(mode=0o700)
+                size = await self._unpack(layout, whole / "root")
                 kept = _Kept(process, size)
-                (part / "image.json").write_bytes(msgspec.json.encode(kept))
+                (whole / "image.json").write_bytes(msgspec.json.encode(kept))
                 await self._make_room(size)
                 if key not in self._kept:  # a pull that was given up may have come through after all
-                    os.rename(part, self._folder / key)
+                    os.rename(whole, self._folder / key)
                     self._kept[key] = kept
             finally:
                 await asyncio.to_thread(_remove, part)
             log.info("pulled %s: %d bytes in %.1f s", found.reference.pinned, size, time.monotonic() - started)
 
-    async def _unpack(self, layout: Path, part: Path) -> int:
+    async def _unpack(self, layout: Path, target: Path) -> int:
         most = self._room()
-        command = [sys.executable, "-P", "-s", "-m", "hypernode.agent.images.unpack", str(layout), str(part / "root")]
+        command = [sys.executable, "-P", "-s", "-m", "hypernode.agent.images.unpack", str(layout), str(target)]
         environment = {name: os.environ[name] for name in ("PATH", "PYTHONPATH") if name in os.environ}
         try:
             ended = await processes.run(

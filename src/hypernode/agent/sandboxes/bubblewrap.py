@@ -18,6 +18,7 @@ from typing import Any
 
 from hypernode.agent import collect
 from hypernode.agent.collect import Collected, CollectLimits
+from hypernode.agent.images.unpacked import UnpackedImages
 from hypernode.agent.interpreter import Interpreter
 from hypernode.agent.sandboxes import output, owned, rootfs, seccomp, selftest, volumes
 from hypernode.agent.sandboxes.base import (
@@ -57,11 +58,20 @@ class _Prepared:
 class BubblewrapSandbox:
     """Implements `base.Sandbox`. `home` is this node's alone; what is below it belongs to this class."""
 
-    def __init__(self, home: Path, interpreter: Interpreter, *, bubblewrap: str | None = None) -> None:
-        """`interpreter` runs the attacks of `probe`; tasks bring their own mounts. Touches nothing yet."""
+    def __init__(
+        self,
+        home: Path,
+        interpreter: Interpreter,
+        *,
+        bubblewrap: str | None = None,
+        images: UnpackedImages | None = None,
+    ) -> None:
+        """`interpreter` runs the attacks of `probe`; tasks bring their own mounts. `images` is for tasks that run in
+        one; see `unpacked.why_not` for hosts that can have none. Touches nothing yet."""
         self._home = home.resolve()
         self._interpreter = interpreter
         self._program = bubblewrap
+        self._images = images
         self._prefix = owned.prefix(self._home)
         self._first_user = owned.first_user(self._home)
         self._client: LauncherClient | None = None
@@ -74,7 +84,7 @@ class BubblewrapSandbox:
     @property
     def images(self) -> Images | None:
         """See `base.Sandbox.images`."""
-        return None
+        return self._images
 
     async def listen(self, key: str) -> socket.socket:
         """See `base.Sandbox.listen`."""
@@ -203,6 +213,8 @@ class BubblewrapSandbox:
         """See `base.Sandbox.reap`."""
         client = await self._launcher()
         await client.ask("reap", {})
+        if self._images is not None:
+            await self._images.reap()
 
     async def close(self) -> None:
         """See `base.Sandbox.close`."""

@@ -1,7 +1,8 @@
 """What a job sees of the host: the options that have bubblewrap build its world.
 
 Read-only system folders, an /etc of five files of our own, a fresh /proc with what concerns the host masked, a
-minimal /dev, and two places to write: /tmp (memory) and /out (its volume). Nothing else of the host, no network.
+minimal /dev, and two places to write: /tmp (memory) and /out (its volume). Nothing else of the host, no network. A job
+with an image sees that one's files instead of the system folders and of our /etc, and nothing of the host's at all.
 
 One thing does show: /proc/self/mountinfo names the host folders behind the mounts. A home should have a dull name.
 """
@@ -14,6 +15,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from hypernode.agent.sandboxes.base import Task
+from hypernode.agent.sandboxes.image_root import ImageRoot
 
 USER = 1000
 """The job's user inside. Outside it is an unprivileged user of its own: inside numbers mean nothing there."""
@@ -43,26 +45,33 @@ def make_etc(folder: Path) -> None:
 
 def sources(task: Task, etc: Path) -> list[str]:
     """The host paths a task's sandbox is made of, in the order in which `options` numbers their places."""
-    return [str(etc), *(str(mount.source) for mount in task.mounts)]
+    return [task.image.root if task.image is not None else str(etc), *(str(mount.source) for mount in task.mounts)]
 
 
 def options(task: Task, places: list[str], output: str | None) -> list[str]:
     """bubblewrap's options. `places[i]` is where `sources()[i]` is reachable for the job's host user."""
     made = ["--unshare-all", "--unshare-user", "--disable-userns", "--die-with-parent", "--new-session"]
     made += ["--uid", str(USER), "--gid", str(USER), "--cap-drop", "ALL", "--hostname", "job"]
-    made += [*_system(task), "--ro-bind", places[0], "/etc"]
+    image = None
+    if task.image is not None:
+        wanted = (task.working_folder, *(mount.target for mount in task.mounts))
+        image = ImageRoot(task.image.root, places[0], wanted)
+        made += image.options()
+    else:
+        made += [*_system(task), "--ro-bind", places[0], "/etc"]
     made += ["--proc", "/proc", *_masks(), "--dev", "/dev"]
     size = str(task.limits.tmp_bytes)
     made += ["--size", size, "--perms", "1777", "--tmpfs", "/tmp"]
     made += ["--size", size, "--perms", "1777", "--tmpfs", "/dev/shm", "--remount-ro", "/dev"]
     for mount, place in zip(task.mounts, places[1:], strict=True):
-        made += ["--ro-bind", place, mount.target]
+        made += ["--ro-bind", place, image.path(mount.target) if image is not None else mount.target]
     if output is not None:
         made += ["--bind", output, "/out"]
-    if not _exists_inside(task):
-        made += ["--dir", task.working_folder]
+    folder = image.path(task.working_folder) if image is not None else task.working_folder
+    if not (image.is_folder(task.working_folder) if image is not None else _exists_inside(task)):
+        made += ["--dir", folder]
     # The root itself is a tmpfs without a size: closed once everything is in place.
-    made += ["--remount-ro", "/", "--chdir", task.working_folder, "--clearenv"]
+    made += [*(image.closing() if image is not None else ()), "--remount-ro", "/", "--chdir", folder, "--clearenv"]
     for name, value in _environment(task.environment).items():
         made += ["--setenv", name, value]
     return made
