@@ -115,7 +115,7 @@ class Agent:
             if self._environments is None:
                 cache_bytes = config.policy.cache_bytes
                 self._environments = EnvironmentCache(self.home.environments, python, cache_bytes)
-            backends = self._backends = Backends(self._make_backends(config, python))
+            backends = self._backends = Backends(await self._make_backends(config, python))
             try:
                 with contextlib.closing(Journal(self.home.journal_file, journal_failed)) as journal:
                     self._journal = journal
@@ -154,10 +154,10 @@ class Agent:
 
     # ── composition ─────────────────────────────────────────────────────────────────────────────────────────────────
 
-    def _make_backends(self, config: Config, python: Interpreter) -> list[Backend]:
+    async def _make_backends(self, config: Config, python: Interpreter) -> list[Backend]:
         """The sandboxes to try, in order of preference."""
         if self._sandbox is None:
-            return available.backends(self.home.store, config.policy, python, wasm=self._with_wasm)
+            return await available.Store(self.home.store, config.policy, python, wasm=self._with_wasm).backends()
         with_wasm = self._with_wasm
         wasm = WasmHost(self.home.wasm, python, self._sandbox, config.policy.cache_bytes) if with_wasm else None
         return [Backend("sandbox", self._sandbox, wasm, egress=python if config.policy.egress else None)]

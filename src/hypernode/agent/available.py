@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Sequence
 from pathlib import Path
 
 from hypernode.agent.backends import Backend
@@ -9,41 +11,63 @@ from hypernode.agent.home import Policy
 from hypernode.agent.interpreter import Interpreter
 from hypernode.agent.sandboxes.base import Sandbox
 from hypernode.agent.sandboxes.bubblewrap import BubblewrapSandbox
+from hypernode.agent.sandboxes.engine import find
+from hypernode.agent.sandboxes.engine.sandbox import EngineSandbox
 from hypernode.agent.sandboxes.process import ProcessSandbox
 from hypernode.agent.wasm.host import WasmHost
 
 
-def backends(store: Path, policy: Policy, interpreter: Interpreter, *, wasm: bool = True) -> list[Backend]:
-    """Every sandbox that the owner allows. bubblewrap comes first: it starts fastest. A bare process is the last
-    resort, and for WebAssembly only. Touches nothing."""
-    found: list[Backend] = []
-    if policy.allows("bubblewrap"):
-        found.append(
-            _backend("bubblewrap", BubblewrapSandbox(store / "sandbox", interpreter), store, policy, interpreter, wasm)
-        )
-    if policy.allows("process") and wasm:
-        process = ProcessSandbox(store / "process", interpreter)
-        found.append(_backend("process", process, store, policy, interpreter, wasm, native=False))
-    return found
+class Store:
+    """What all sandboxes of a node are made from."""
+
+    def __init__(self, folder: Path, policy: Policy, interpreter: Interpreter, *, wasm: bool = True) -> None:
+        """`folder` holds whatever sandboxes keep; without `wasm` none of them gets a WebAssembly host."""
+        self._folder = folder
+        self._policy = policy
+        self._interpreter = interpreter
+        self._wasm = wasm
+
+    async def backends(self) -> list[Backend]:
+        """Every sandbox that the owner allows and this host might have. Changes nothing.
+
+        What starts fastest comes first, since a job that needs more isolation says so: bubblewrap, engines, engines
+        with a kernel for every task, and a bare process as the last resort, for WebAssembly only.
+        """
+        found: list[Backend] = []
+        if self._policy.allows("bubblewrap"):
+            sandbox = BubblewrapSandbox(self._folder / "sandbox", self._interpreter)
+            found.append(self._backend("bubblewrap", sandbox))
+        engines = [engine for engine in await find.find(os.environ) if self._policy.allows(engine.name)]
+        for engine in sorted(engines, key=lambda engine: engine.own_kernel):
+            home = self._folder / "engines" / engine.name.replace("/", "-")
+            found.append(
+                self._backend(
+                    engine.name,
+                    EngineSandbox(home, self._interpreter, engine),
+                    best=3 if engine.own_kernel else 2,
+                    # gVisor's loopback is its own: nobody could listen there for a task.
+                    egress=not engine.own_kernel,
+                )
+            )
+        if self._policy.allows("process") and self._wasm:
+            process = ProcessSandbox(self._folder / "process", self._interpreter)
+            found.append(self._backend("process", process, native=False, egress=False))
+        return found
+
+    def _backend(
+        self, name: str, sandbox: Sandbox, *, best: int = 2, native: bool = True, egress: bool = True
+    ) -> Backend:
+        # Compiled modules are kept apart: how code is compiled depends on how the sandbox bounds memory.
+        folder = self._folder / "wasm" / name.replace("/", "-")
+        host = WasmHost(folder, self._interpreter, sandbox, self._policy.cache_bytes) if self._wasm else None
+        way_out = self._interpreter if egress and self._policy.egress else None
+        return Backend(name, sandbox, host, best=best, native=native, egress=way_out)
 
 
-def missing(policy: Policy) -> list[tuple[str, str]]:
-    """Sandboxes that `backends` may not even name because nothing of them is here, each with how to get it."""
-    return []
-
-
-def _backend(
-    name: str,
-    sandbox: Sandbox,
-    store: Path,
-    policy: Policy,
-    interpreter: Interpreter,
-    wasm: bool,
-    *,
-    best: int = 2,
-    native: bool = True,
-) -> Backend:
-    # Compiled modules are kept apart: how code is compiled depends on how the sandbox bounds memory.
-    host = WasmHost(store / "wasm" / name, interpreter, sandbox, policy.cache_bytes) if wasm else None
-    egress = interpreter if policy.egress and native else None
-    return Backend(name, sandbox, host, best=best, native=native, egress=egress)
+def missing(policy: Policy, found: Sequence[str]) -> list[tuple[str, str]]:
+    """Sandboxes that the owner allows and of which nothing is here, each with how to get it."""
+    engines = [kind for kind in find.Kind if policy.allows(kind.value)]
+    if not engines or any("/" in name for name in found):
+        return []
+    why = "no container engine answers: install Docker or Podman and start it, or set DOCKER_HOST to its Unix socket"
+    return [(" or ".join(kind.value for kind in engines), why)]

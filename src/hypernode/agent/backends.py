@@ -87,9 +87,10 @@ class Backend:
         if self.wasm is not None:
             runtimes.append("wasm")
         best = self.best if self.native else WASM_ISOLATION
-        return any(
-            not any(runtime in offer.runtimes and offer.isolation >= best for offer in offers) for runtime in runtimes
-        )
+        as_good = [offer for offer in offers if offer.isolation >= best]
+        if self._egress is not None and not any(offer.egress for offer in as_good):
+            return True
+        return any(not any(runtime in offer.runtimes for offer in as_good) for runtime in runtimes)
 
     def why_not(self, document: JobDocument) -> GiveBack | None:
         """Why a job cannot run in this sandbox, or None."""

@@ -79,13 +79,13 @@ async def examine(home: Home, on_progress: Callable[[str], None]) -> Diagnosis:
         # locked by it.
         python = interpreter.prepare(home.store if home.initialised else place)
         findings = []
-        for backend in available.backends(place, policy, python):
+        for backend in await available.Store(place, policy, python).backends():
             on_progress(backend.name)
             findings.append(await _try(backend))
         machine = hardware.detect(place)
-    missing = [(name, why) for name, why in available.missing(policy) if name not in {f.name for f in findings}]
     findings += [
-        Finding(name=name, offer=None, why_not=why, code="sandbox.unavailable", seconds=0.0) for name, why in missing
+        Finding(name=name, offer=None, why_not=why, code="sandbox.unavailable", seconds=0.0)
+        for name, why in available.missing(policy, [found.name for found in findings])
     ]
     return Diagnosis(host=_host(machine), sandboxes=findings, remedies=_remedies(findings))
 
