@@ -3,8 +3,9 @@
     python -I -S …/runner.py compile MODULE COMPILED
     python -I -S …/runner.py run COMPILED SETTINGS [NAME=VALUE …] NAME [ARGUMENT …]
 
-Imports wasmtime, `wasi` beside it, and the standard library. Descriptor 0 is the writing end of a pipe to the agent on
-which it says, in one JSON document, how it went; the program it runs has no way to it. See `report` for the other end.
+Imports wasmtime, `wasi` beside it, and the standard library. In one JSON document it says how it went: in the file that
+HYPERNODE_REPORT names, or on descriptor 0, which then is the writing end of a pipe to the agent; the program it runs
+has no way there. See `report` for the other end.
 """
 
 from __future__ import annotations
@@ -155,7 +156,8 @@ def _world(settings: dict[str, Any], environment: list[str], arguments: list[str
 
 def main() -> NoReturn:
     """Do what the command line says, report it on descriptor 0, and exit as the program did."""
-    report = os.dup(0)
+    file = os.environ.get("HYPERNODE_REPORT")
+    report = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600) if file else os.dup(0)
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     what, first, second, *rest = sys.argv[1:]
     if what == "compile":
