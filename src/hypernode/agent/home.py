@@ -26,6 +26,7 @@ import msgspec
 from msgspec import Meta
 
 from hypernode.files import write_private
+from hypernode.images.reach import Reach
 from hypernode.kernel import limits
 from hypernode.kernel.errors import Conflict, InvalidInput, Refused
 from hypernode.kernel.keys import KeyPair
@@ -83,9 +84,15 @@ class Policy(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
         "process",
     )
     """What jobs may run in, of what the machine turns out to have."""
+    registries: Annotated[tuple[Text, ...], Meta(max_length=64)] = ()
+    """Image registries that may be used though they have private addresses: `host`, `host:port`, or
+    `http://host:port` for one without encryption; `*` stands for any port."""
     egress: bool = True
     """Whether jobs that ask for it may reach the hosts they name in the public internet, from this machine's
     address."""
+
+    def __post_init__(self) -> None:
+        Reach(self.registries)  # raises ValueError for what is none
 
     def allows(self, sandbox: str) -> bool:
         """Whether jobs may run in the sandbox of this name."""

@@ -52,6 +52,15 @@ def init(
             help="A sandbox jobs may run in, as node:doctor names them. Repeatable. [default: all there are]",
         ),
     ] = None,
+    registries: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--registry",
+            metavar="HOST[:PORT]",
+            help="A private image registry that may be used; http://HOST:PORT for one without encryption. Repeatable.",
+        ),
+    ] = None,
+    egress: Annotated[bool, typer.Option(help="Let jobs that ask for it reach the hosts they name.")] = True,
     labels: Annotated[list[str] | None, typer.Option("--label", metavar="NAME=VALUE", help="Repeatable.")] = None,
     insecure_http: Annotated[
         bool, typer.Option(help="Allow plain http beyond this machine, where a proxy of yours encrypts it.")
@@ -69,7 +78,7 @@ def init(
     place = _home(home)
     shares = {"cpu_percent": cpu_percent, "memory_percent": memory_percent, "disk_percent": disk_percent}
     chosen = {"sandboxes": sandboxes} if sandboxes else {}
-    policy = from_plain({**shares, "slots": slots, **chosen}, Policy)
+    policy = from_plain({**shares, "slots": slots, **chosen, "registries": registries or [], "egress": egress}, Policy)
     config = asyncio.run(
         enrol(
             place,

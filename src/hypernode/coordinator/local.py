@@ -154,15 +154,25 @@ class LocalNetwork:
         """The home of one of the nodes."""
         return self.folder / "nodes" / name
 
-    def start_node(self, name: str) -> None:
-        """Start a node, enrolling it the first time, and wait until it is connected."""
+    def start_node(self, name: str, *arguments: str) -> None:
+        """Start a node, enrolling it the first time, and wait until it is connected. `arguments` are more options of
+        `node:init`."""
         home = self.node_home(name)
         if not (home / "config.json").exists():
             with Client(self.url, self.operator_key) as operator:
                 token = operator.join_token().token
             init = [sys.executable, "-m", "hypernode", "node:init", token, "--home", str(home), "--name", name]
             done = subprocess.run(
-                [*init, *self._node_arguments], stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
+                [
+                    *init,
+                    *(text for place in REGISTRIES for text in ("--registry", place)),
+                    *self._node_arguments,
+                    *arguments,
+                ],
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                text=True,
+                check=False,
             )
             if done.returncode != 0:
                 raise Unavailable(f"{name} could not be enrolled: {done.stderr.strip() or done.stdout.strip()}")
