@@ -8,6 +8,8 @@ from pathlib import Path
 
 from hypernode.agent.backends import Backend
 from hypernode.agent.home import Policy
+from hypernode.agent.images import unpacked
+from hypernode.agent.images.unpacked import UnpackedImages
 from hypernode.agent.interpreter import Interpreter
 from hypernode.agent.sandboxes.base import Sandbox
 from hypernode.agent.sandboxes.bubblewrap import BubblewrapSandbox
@@ -15,6 +17,8 @@ from hypernode.agent.sandboxes.engine import find
 from hypernode.agent.sandboxes.engine.sandbox import EngineSandbox
 from hypernode.agent.sandboxes.process import ProcessSandbox
 from hypernode.agent.wasm.host import WasmHost
+from hypernode.images.reach import Reach
+from hypernode.nodes.model import Failure
 
 
 class Store:
@@ -35,8 +39,7 @@ class Store:
         """
         found: list[Backend] = []
         if self._policy.allows("bubblewrap"):
-            sandbox = BubblewrapSandbox(self._folder / "sandbox", self._interpreter)
-            found.append(self._backend("bubblewrap", sandbox))
+            found.append(self._bubblewrap())
         engines = [engine for engine in await find.find(os.environ) if self._policy.allows(engine.name)]
         for engine in sorted(engines, key=lambda engine: engine.own_kernel):
             home = self._folder / "engines" / engine.name.replace("/", "-")
@@ -54,14 +57,31 @@ class Store:
             found.append(self._backend("process", process, native=False, egress=False))
         return found
 
+    def _bubblewrap(self) -> Backend:
+        why_not = unpacked.why_not()
+        images = None
+        if why_not is None:
+            reach = Reach(self._policy.registries)
+            images = UnpackedImages(self._folder / "images", self._policy.cache_bytes, reach=reach)
+        sandbox = BubblewrapSandbox(self._folder / "sandbox", self._interpreter, images=images)
+        lacks = Failure("container", why_not) if why_not is not None else None
+        return self._backend("bubblewrap", sandbox, lacks=lacks)
+
     def _backend(
-        self, name: str, sandbox: Sandbox, *, best: int = 2, native: bool = True, egress: bool = True
+        self,
+        name: str,
+        sandbox: Sandbox,
+        *,
+        best: int = 2,
+        native: bool = True,
+        egress: bool = True,
+        lacks: Failure | None = None,
     ) -> Backend:
         # Compiled modules are kept apart: how code is compiled depends on how the sandbox bounds memory.
         folder = self._folder / "wasm" / name.replace("/", "-")
         host = WasmHost(folder, self._interpreter, sandbox, self._policy.cache_bytes) if self._wasm else None
         way_out = self._interpreter if egress and self._policy.egress else None
-        return Backend(name, sandbox, host, best=best, native=native, egress=way_out)
+        return Backend(name, sandbox, host, best=best, native=native, egress=way_out, lacks=lacks)
 
 
 def missing(policy: Policy, found: Sequence[str]) -> list[tuple[str, str]]:

@@ -33,16 +33,19 @@ class Backend:
         best: int = 2,
         native: bool = True,
         egress: Interpreter | None = None,
+        lacks: Failure | None = None,
     ) -> None:
         """`name` is what people know it by, also where it turns out that it cannot run. Without `wasm` WebAssembly is
         neither tried nor offered, without `native` nothing else is. `best` is the level that the sandbox reaches where
-        all its limits hold. `egress` is the Python to try with whether tasks can be let out; without it none are."""
+        all its limits hold. `egress` is the Python to try with whether tasks can be let out; without it none are.
+        `lacks` is something else that is missing, and how to get it."""
         self.name = name
         self.sandbox = sandbox
         self.wasm = wasm
         self.best = best
         self.native = native
         self._egress = egress
+        self._lacks = lacks
         self.offer: SandboxOffer | None = None
         """What was proved last."""
 
@@ -55,6 +58,8 @@ class Backend:
         failed = [Failure(failure.limit[:256], failure.remedy[:1024]) for failure in proved.failed]
         if self.native and self.sandbox.images is not None:
             runtimes.append("container")
+        if self._lacks is not None:
+            failed.append(self._lacks)
         # A sandbox for every program that proved nothing has nothing to prove WebAssembly with.
         if self.wasm is not None and (proved.isolation or not self.native):
             failure = await self.wasm.probe()

@@ -154,9 +154,8 @@ class LocalNetwork:
         """The home of one of the nodes."""
         return self.folder / "nodes" / name
 
-    def start_node(self, name: str, *arguments: str) -> None:
-        """Start a node, enrolling it the first time, and wait until it is connected. `arguments` are more options of
-        `node:init`."""
+    def start_node(self, name: str) -> None:
+        """Start a node, enrolling it the first time, and wait until it is connected."""
         home = self.node_home(name)
         if not (home / "config.json").exists():
             with Client(self.url, self.operator_key) as operator:
@@ -167,7 +166,6 @@ class LocalNetwork:
                     *init,
                     *(text for place in REGISTRIES for text in ("--registry", place)),
                     *self._node_arguments,
-                    *arguments,
                 ],
                 stdin=subprocess.DEVNULL,
                 capture_output=True,
