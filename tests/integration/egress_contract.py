@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+from contextlib import suppress
 
 import msgspec
 import pytest
@@ -120,7 +121,8 @@ for address in ("127.0.0.1", "0.0.0.0"):
                 outcome, _ = await running
                 assert outcome.reason is Reason.CANCELLED
                 async with asyncio.timeout(10):
-                    assert await asyncio.get_running_loop().sock_recv(connection, 1) == b""
+                    with suppress(ConnectionResetError):  # as it is where the task had not read all
+                        assert await asyncio.get_running_loop().sock_recv(connection, 1) == b""
             await sandbox.release(task.key)
         task = msgspec.structs.replace(task, argv=(*task.argv[:-1], "print('again')"))
         await sandbox.prepare(task)
