@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
+import contextlib
 import os
 import sys
-from collections.abc import AsyncIterator, Callable
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import httpx
 import msgspec
 import pytest
 
+from engines import RunningEngine, running
+from hostile.backends import BACKENDS, AnySandbox, Backend, Differences
 from hypernode.agent import interpreter as interpreters
 from hypernode.agent.collect import Collected, CollectLimits
 from hypernode.agent.interpreter import Interpreter
+from hypernode.agent.sandboxes import owned
 from hypernode.agent.sandboxes.base import Limits, Mount, Outcome, Task
-from hypernode.agent.sandboxes.bubblewrap import BubblewrapSandbox
 
 MIB = 1 << 20
 JOBS = Path(__file__).parent / "jobs"
@@ -68,9 +72,26 @@ def home(tmp_path: Path) -> Path:
     return private / "home"
 
 
+@pytest.fixture(scope="session", params=BACKENDS)
+def backend(request: pytest.FixtureRequest) -> Iterator[Backend]:
+    """Every one in turn, with an engine of its own for the session where it needs one."""
+    name: str = request.param
+    if name == "bubblewrap":
+        yield Backend(name, None)
+        return
+    with running(name.split("-")[0]) as engine:
+        yield Backend(name, engine)
+
+
 @pytest.fixture
-async def sandbox(home: Path, interpreter: Interpreter) -> AsyncIterator[BubblewrapSandbox]:
-    sandbox = BubblewrapSandbox(home, interpreter)
+def differs(backend: Backend) -> Differences:
+    """In what this sandbox is not like the others."""
+    return backend.differs
+
+
+@pytest.fixture
+async def sandbox(home: Path, interpreter: Interpreter, backend: Backend) -> AsyncIterator[AnySandbox]:
+    sandbox = backend.make(home, interpreter)
     try:
         yield sandbox
     finally:
@@ -78,40 +99,57 @@ async def sandbox(home: Path, interpreter: Interpreter) -> AsyncIterator[Bubblew
 
 
 @pytest.fixture
-def left_over(home: Path) -> Callable[[], list[str]]:
-    """Everything of this home that a look at the host finds: processes, mounts, devices, cgroups, files."""
+def left_over(home: Path, backend: Backend) -> Callable[[], list[str]]:
+    """Everything of this home that a look at the host and at the engine finds."""
+    return lambda: look(home, backend.running)
 
-    def look() -> list[str]:
-        digest = hashlib.sha256(os.fsencode(home.resolve())).hexdigest()
-        prefix = f"hypernode-{digest[:12]}-"
-        first = 231_072 + int(digest[12:20], 16) % 4096 * 256
-        found = [f"process {pid} {line}" for pid, line in _processes() if _is_job(pid, first)]
-        mounts = Path("/proc/self/mountinfo").read_text().splitlines()
-        found += [f"mount {line}" for line in mounts if str(home) in line]
-        for backing in Path("/sys/block").glob("loop*/loop/backing_file"):
-            try:
-                if str(home) in backing.read_text():
-                    found.append(f"device {backing}")
-            except OSError:
-                continue
-        for folder, names, _ in os.walk("/sys/fs/cgroup"):
-            found += [f"cgroup {folder}/{name}" for name in names if name.startswith(prefix)]
-        if (home / "volumes").is_dir():
-            files = sorted(path.name for path in (home / "volumes").iterdir())
-            found += [f"file {name}" for name in files if not name.startswith("template-")]
-        return found
 
-    return look
+def look(home: Path, engine: RunningEngine | None) -> list[str]:
+    """Processes, mounts, devices, cgroups, files; containers, volumes, and what an engine has running beside them."""
+    prefix, first = owned.prefix(home), owned.first_user(home)
+    kernel = f"runsc-sandbox --root={engine.folder}/" if engine is not None else None
+    found = [f"process {pid} {line}" for pid, line in _processes() if _is_job(pid, line, first, kernel)]
+    mounts = Path("/proc/self/mountinfo").read_text().splitlines()
+    found += [f"mount {line}" for line in mounts if str(home) in line]
+    for backing in Path("/sys/block").glob("loop*/loop/backing_file"):
+        with contextlib.suppress(OSError):
+            if str(home) in backing.read_text():
+                device = backing.parts[3]
+                found.append(f"device {device}")
+                found += [f"mount {line}" for line in mounts if f"/dev/{device} " in line]
+    for folder, names, _ in os.walk("/sys/fs/cgroup"):
+        found += [f"cgroup {folder}/{name}" for name in names if name.startswith(prefix)]
+    if (home / "volumes").is_dir():
+        files = sorted(path.name for path in (home / "volumes").iterdir())
+        found += [f"file {name}" for name in files if not name.startswith("template-")]
+    if engine is not None:
+        found += [f"beside {pid} {line}" for pid, line in engine.processes()]
+        found += _of_engine(engine)
+    return found
+
+
+def _of_engine(engine: RunningEngine) -> list[str]:
+    """Every container and volume it has: in tests all of them are ours."""
+    try:
+        with httpx.Client(transport=httpx.HTTPTransport(uds=str(engine.socket)), base_url="http://engine") as client:
+            containers = client.get("/containers/json", params={"all": 1}).json()
+            volumes = client.get("/volumes").json()["Volumes"] or []
+    except httpx.TransportError:
+        return []  # killed
+    return [f"container {c['Names']}" for c in containers] + [f"volume {v['Name']}" for v in volumes]
 
 
 @pytest.fixture
 def attack(
-    sandbox: BubblewrapSandbox, interpreter: Interpreter, left_over: Callable[[], list[str]], tmp_path: Path
+    sandbox: AnySandbox, interpreter: Interpreter, left_over: Callable[[], list[str]], tmp_path: Path
 ) -> Callable[..., object]:
     """Run one of `jobs/` and release it, asserting that nothing of it is left."""
 
-    async def run(name: str, *arguments: str, patterns: tuple[str, ...] = (), **changes: int) -> Ran:
+    async def run(
+        name: str, *arguments: str, patterns: tuple[str, ...] = (), mounts: tuple[Mount, ...] = (), **changes: int
+    ) -> Ran:
         task = job(interpreter, name, *arguments, key="", **changes)
+        task = msgspec.structs.replace(task, mounts=(*task.mounts, *mounts))
         streams: dict[int, list[bytes]] = {1: [], 2: []}
         await sandbox.prepare(task)
         try:
@@ -151,12 +189,12 @@ def make_job(interpreter: Interpreter) -> Callable[..., Task]:
     return make
 
 
-async def _settles(look: Callable[[], list[str]]) -> list[str]:
-    """The kernel frees a loop device a moment after its last mount has gone."""
+async def _settles(look: Callable[[], list[str]], seconds: float = 3.0) -> list[str]:
+    """The kernel frees a loop device a moment after its last mount has gone, and engines end what they started beside
+    a container a moment after that."""
+    until = time.monotonic() + seconds
     found = look()
-    for _ in range(100):
-        if not found:
-            break
+    while found and time.monotonic() < until:
         await asyncio.sleep(0.02)
         found = look()
     return found
@@ -179,12 +217,14 @@ def _processes() -> list[tuple[int, str]]:
     return found
 
 
-def _is_job(pid: int, first_user: int) -> bool:
-    """Whether a process runs as one of the users that jobs of this home get, and is more than a zombie."""
+def _is_job(pid: int, line: str, first_user: int, kernel: str | None) -> bool:
+    """Whether a process runs as one of the users that jobs of this home get, or is the kernel of one, and is more
+    than a zombie."""
     try:
         status = Path(f"/proc/{pid}/status").read_text()
     except OSError:
         return False
     user = int(status.split("\nUid:", 1)[1].split()[0])
     state = status.split("\nState:", 1)[1].split()[0]
-    return first_user <= user < first_user + 256 and state != "Z"
+    is_user = first_user <= user < first_user + owned.USERS_PER_HOME
+    return state != "Z" and (is_user or (kernel is not None and line.startswith(kernel)))

@@ -22,7 +22,7 @@ if __name__ == "__main__":
 with socket.create_server(("127.0.0.1", 0)) as server, socket.create_connection(server.getsockname()) as client:
     client.sendall(b"x")
     print("loopback", server.accept()[0].recv(1) == b"x")
-with tempfile.NamedTemporaryFile() as file:
+with tempfile.NamedTemporaryFile(dir="/tmp") as file:
     file.write(b"x" * 1000)
     print("temporary", file.tell())
 with open("/out/result.txt", "w") as result:

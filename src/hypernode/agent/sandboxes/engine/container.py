@@ -56,6 +56,11 @@ class Container(NamedTuple):
         return self.limits.memory_bytes + (SPARE_BYTES if self.parent else 0)
 
     @property
+    def temporary(self) -> list[str]:
+        """Options of /tmp."""
+        return ["rw", "exec", "nosuid", "nodev", f"size={self.limits.tmp_bytes}", "mode=1777"]
+
+    @property
     def ulimits(self) -> dict[str, int]:
         """Always explicit: an engine's defaults may be more than it can set."""
         return {
@@ -124,7 +129,8 @@ def docker(made: Container) -> dict[str, Any]:
             "SecurityOpt": ["no-new-privileges:true", f"seccomp={made.seccomp}"],
             "MaskedPaths": list(world.MASKED),
             "ReadonlyPaths": list(world.READ_ONLY),
-            "Tmpfs": {"/tmp": f"rw,exec,nosuid,nodev,size={made.limits.tmp_bytes},mode=1777"},
+            # runc gives it the mode of the image's own /tmp, so it had better be the user's. Podman takes no owner.
+            "Tmpfs": {"/tmp": ",".join([*made.temporary, f"uid={made.user}", f"gid={made.user}"])},
             "ShmSize": made.limits.tmp_bytes,
             "Mounts": [*binds, *volumes, *covered],
             "Ulimits": [{"Name": name, "Soft": value, "Hard": value} for name, value in made.ulimits.items()],
@@ -143,7 +149,6 @@ def podman(made: Container) -> dict[str, Any]:
     """The body of `POST /libpod/containers/create`."""
     private = {"nsmode": "private"}
     read_only = ["bind", "ro", "nosuid", "nodev", "rprivate"]
-    tmpfs = ["rw", "exec", "nosuid", "nodev", f"size={made.limits.tmp_bytes}", "mode=1777"]
     body: dict[str, Any] = {
         "name": made.name,
         "image": made.image,
@@ -189,7 +194,7 @@ def podman(made: Container) -> dict[str, Any]:
                 {"type": "bind", "source": str(bind.source), "destination": bind.target, "options": read_only}
                 for bind in made.binds
             ),
-            {"type": "tmpfs", "source": "tmpfs", "destination": "/tmp", "options": tmpfs},
+            {"type": "tmpfs", "source": "tmpfs", "destination": "/tmp", "options": made.temporary},
         ],
         "volumes": [
             {"Name": volume.name, "Dest": volume.target, "Options": ["rw", "nocopy", "nosuid", "nodev", "noexec"]}

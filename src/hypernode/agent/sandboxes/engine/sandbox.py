@@ -487,6 +487,11 @@ class EngineSandbox:
 
     # ------------------------------------------------------------------------------------------------ the keeper
 
+    @property
+    def keeper_pid(self) -> int | None:
+        """The keeper's process id, for diagnosis; None while there is none."""
+        return self._client.pid if self._client is not None else None
+
     async def _keeper(self) -> LauncherClient:
         """The keeper, started if there is none or the last one was lost."""
         async with self._starting:

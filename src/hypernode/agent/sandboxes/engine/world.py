@@ -122,5 +122,6 @@ def _archive(entries: Sequence[tuple[str, bytes | None, str | None]]) -> bytes:
                 archive.addfile(entry, io.BytesIO(content))
             else:
                 entry.type = tarfile.DIRTYPE
+                entry.mode = 0o1777 if name == "tmp" else 0o755
                 archive.addfile(entry)
     return buffer.getvalue()
