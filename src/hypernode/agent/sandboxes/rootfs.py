@@ -1,6 +1,6 @@
 """What a job sees of the host: the options that have bubblewrap build its world.
 
-Read-only system folders, an /etc of five files of our own, a fresh /proc with what concerns the host masked, a
+Read-only system folders, an /etc of a few files of our own, a fresh /proc with what concerns the host masked, a
 minimal /dev, and two places to write: /tmp (memory) and /out (its volume). Nothing else of the host, no network. A job
 with an image sees that one's files instead of the system folders and of our /etc, and nothing of the host's at all.
 
@@ -28,6 +28,8 @@ _ETC = {
     "passwd": f"job:x:{USER}:{USER}:job:/tmp:/bin/sh\n",
     "group": f"job:x:{USER}:\n",
     "hosts": "127.0.0.1 localhost\n::1 localhost\n",
+    "hostname": "job\n",
+    "resolv.conf": "",
     "nsswitch.conf": "passwd: files\ngroup: files\nhosts: files\n",
 }
 
@@ -38,6 +40,8 @@ def make_etc(folder: Path) -> None:
     for name, text in _ETC.items():
         (folder / name).write_text(text)
         (folder / name).chmod(0o644)
+    (folder / "mtab").unlink(missing_ok=True)
+    (folder / "mtab").symlink_to("/proc/mounts")
     if os.path.exists("/etc/ld.so.cache"):
         shutil.copyfile("/etc/ld.so.cache", folder / "ld.so.cache")
         (folder / "ld.so.cache").chmod(0o644)
