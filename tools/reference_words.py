@@ -66,7 +66,8 @@ FIELDS: Final = {
     "ContainerRuntime.registry_secret": "The project's secret that opens the image's registry. Null: the image is "
     "public.",
     "Network.egress": "All that a task may reach, by way of the proxy that the variables `HTTP_PROXY` and "
-    "`HTTPS_PROXY` name. Private, link-local and other special addresses are never reached, whatever a name resolves to.",
+    "`HTTPS_PROXY` name. Private, link-local and other special addresses are never reached, whatever a name resolves "
+    "to.",
     "Network.egress_bytes": "The most a task may send and receive together.",
     "Network.ports": "Ports that a service listens on. The format has them; no node offers any yet, so such a job "
     "waits.",

@@ -7,7 +7,7 @@ from fakes.network import FUNDS, Network, problem
 from fakes.node import CAPABILITIES, FakeNode, log_bytes
 from hypernode.kernel import limits
 from hypernode.kernel.keys import KeyPair
-from hypernode.ledger.receipt import NODE_CONTEXT, Outcome, OutputFile, encode_body
+from hypernode.ledger.receipt import NODE_CONTEXT, Outcome, OutputFile, Receipt, Traffic, encode_body, verify
 from hypernode.nodes.model import Ask
 from hypernode.protocol import messages
 from hypernode.protocol.messages import LeaseRef
@@ -191,6 +191,25 @@ async def test_reports_that_contradict_the_lease_lose_it(net: Network) -> None:
     assert (await node.report(lease, outputs=[await node.upload(lease.lease, b"x")])).code == ""
     assert await paid(net) == (await net.job(job_id))["spent"]
     assert len((await net.http().get(f"/jobs/{job_id}/receipts")).json()["items"]) == 1
+
+
+async def test_traffic_is_reported_by_jobs_with_egress_only(net: Network, http: httpx.AsyncClient) -> None:
+    sandbox = msgspec.structs.replace(CAPABILITIES.sandboxes[0], egress=True)
+    node = await net.node(capabilities=msgspec.structs.replace(CAPABILITIES, sandboxes=(sandbox,)))
+    traffic = Traffic(sent_bytes=7, received_bytes=11)
+    closed = (await net.submit(outputs=None))["id"]
+    lease = await net.start(node)
+    assert (await node.report(lease, egress=traffic)).code == "input.invalid"
+    assert "speaks of traffic" in (await net.event(closed, "task.lost"))["data"]["detail"]
+    await net.hurry()
+    await node.report(await net.start(node))
+    assert (await net.tasks(closed))[0]["egress"] is None
+    way = (await net.submit(outputs=None, network={"egress": [{"host": "example.org"}]}))["id"]
+    await node.report(await net.start(node), egress=traffic)
+    assert (await net.tasks(way))[0]["egress"] == {"sent_bytes": 7, "received_bytes": 11}
+    (receipt,) = (await http.get(f"/jobs/{way}/receipts")).json()["items"]
+    assert receipt["body"]["run"]["egress"] == {"sent_bytes": 7, "received_bytes": 11}
+    verify(msgspec.convert(receipt, Receipt))
 
 
 async def test_a_log_continues_where_the_coordinator_says(net: Network) -> None:

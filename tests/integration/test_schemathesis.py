@@ -75,6 +75,8 @@ def served(postgres_dsn: str, migrated_template: str, tmp_path_factory: pytest.T
             await net.submit(resources={"memory_bytes": "1TiB"})
             pending = hashlib.sha256(b"pending").hexdigest()
             upload = (await net.http().post("/uploads", json={"sha256": pending, "size_bytes": 7})).json()
+            login = {"registry": "ghcr.io", "username": "u", "password": "p"}
+            assert (await net.http().put("/secrets/pull", json=login)).status_code == 200
             served.url = net.url
             served.headers = {"authorization": f"Bearer {net.keys['client']}"}
             served.known = {
@@ -82,6 +84,7 @@ def served(postgres_dsn: str, migrated_template: str, tmp_path_factory: pytest.T
                 "sha256": output.sha256,
                 "node": node.key.public,
                 "upload_id": upload["id"],
+                "name": "pull",
             }
             ready.set()
             await asyncio.to_thread(leave.wait)
