@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import resource
 import socket
 import threading
 import time
@@ -408,6 +409,23 @@ async def test_a_flood_leaves_the_event_loop_to_others() -> None:
     late.sort()
     assert late[len(late) // 2] < 0.1, "the event loop belongs to one task"
     assert late[-1] < 1.0
+
+
+async def test_a_node_with_nearly_everything_open_refuses(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is left is for the node's own work; at the very end not even a refusal is worth a descriptor."""
+    async with open_proxy() as world:
+        lowest = os.open("/dev/null", os.O_RDONLY)
+        os.close(lowest)
+        # The client takes the lowest number, the proxy's two ends the next.
+        allowed = lowest + 1 + proxies.SPARE_DESCRIPTORS
+        monkeypatch.setattr(resource, "getrlimit", lambda which: (allowed, allowed))
+        answer = await world.ask(CONNECT)
+        assert answer.startswith(b"HTTP/1.1 503 egress.busy: "), answer
+        monkeypatch.setattr(resource, "getrlimit", lambda which: (256, 256))
+        assert await world.ask(CONNECT) == b""
+        monkeypatch.setattr(resource, "getrlimit", lambda which: (resource.RLIM_INFINITY,) * 2)
+        _, writer = await world.tunnel()
+        writer.close()
 
 
 # ------------------------------------------------------------------------------------------------ the end

@@ -7,6 +7,7 @@ import contextlib
 import logging
 import logging.handlers
 import os
+import resource
 import select
 import signal
 import subprocess
@@ -27,6 +28,8 @@ log = logging.getLogger("hypernode.agent")
 
 LOG_BYTES: Final = 4 << 20
 LOG_FILES: Final = 5
+OPEN_FILES: Final = 65_536
+"""Every connection of a job that is let out takes two; the usual 1024 would be one job's."""
 READY_S: Final = 60.0
 """How long `--detach` waits for the first connection (probing the sandbox takes a few seconds of it)."""
 
@@ -151,6 +154,10 @@ def _on_signal(agent: Agent, number: int) -> None:
 
 
 def _run(main: Coroutine[None, None, None]) -> None:
+    allowed, possible = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = OPEN_FILES if possible == resource.RLIM_INFINITY else min(possible, OPEN_FILES)
+    with contextlib.suppress(OSError, ValueError):  # some systems have a lower limit that they do not tell
+        resource.setrlimit(resource.RLIMIT_NOFILE, (max(allowed, wanted), possible))
     factory = None
     if sys.platform != "win32":
         import uvloop

@@ -122,4 +122,5 @@ class Proxy:
 
 def _is_crowded(sock: socket.socket) -> bool:
     """Whether this process has nearly all open that it may: numbers are given out from below."""
-    return sock.fileno() > resource.getrlimit(resource.RLIMIT_NOFILE)[0] - SPARE_DESCRIPTORS
+    allowed, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return allowed != resource.RLIM_INFINITY and sock.fileno() > allowed - SPARE_DESCRIPTORS
