@@ -65,11 +65,17 @@ class RunningEngine:
         return next(engine for engine in self._found if engine.runtime == runtime)
 
     def kill(self) -> None:
-        """End it as a crash does: at once, and it alone."""
+        """End it as a crash does: at once, and without its containers."""
         assert self._process is not None
         self._process.kill()
         self._process.wait()
         self._process = None
+        for pid, line in self._all():
+            if line.startswith("containerd "):  # Docker's other half
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+        # Where nobody reaps it, it would pass for running.
+        (self.folder / "exec/containerd/containerd.pid").unlink(missing_ok=True)
 
     def stop(self) -> None:
         """End it in order. Idempotent."""
@@ -84,7 +90,7 @@ class RunningEngine:
     def remove(self) -> None:
         """Stop it; nothing of it is left."""
         self.stop()
-        for pid, _ in self.processes():
+        for pid, _ in self._all():
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
         for line in reversed(Path("/proc/self/mountinfo").read_text().splitlines()):
@@ -95,15 +101,17 @@ class RunningEngine:
 
     def processes(self) -> list[tuple[int, str]]:
         """What it started beside its containers and is still there: number and command line."""
+        own = self._process.pid if self._process is not None else 0
+        return [(pid, line) for pid, line in self._all() if pid != own and not line.startswith("containerd ")]
+
+    def _all(self) -> list[tuple[int, str]]:
         found = []
-        own = {self._process.pid} if self._process is not None else set()
         for name in os.listdir("/proc"):
-            if not name.isdigit() or int(name) in own:
-                continue
-            with contextlib.suppress(OSError):
-                line = Path(f"/proc/{name}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
-                if f"{self.folder}/" in line and not line.startswith("containerd "):
-                    found.append((int(name), line))
+            if name.isdigit():
+                with contextlib.suppress(OSError):
+                    line = Path(f"/proc/{name}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+                    if f"{self.folder}/" in line:
+                        found.append((int(name), line))
         return found
 
     def _command(self) -> list[str]:

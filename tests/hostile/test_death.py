@@ -7,40 +7,26 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import httpx
+import msgspec
 import pytest
 
+from engines import RunningEngine, running
+from hostile.backends import AnySandbox, Backend, helper_pid, make
+from hostile.conftest import look
 from hypernode.agent.interpreter import Interpreter
+from hypernode.agent.sandboxes import owned
 from hypernode.agent.sandboxes.base import Reason, SandboxError, Task
-from hypernode.agent.sandboxes.bubblewrap import BubblewrapSandbox
+from hypernode.agent.sandboxes.engine import sweep
 
 MakeJob = Callable[..., Task]
 LeftOver = Callable[[], list[str]]
-Settles = Callable[[LeftOver], Any]
-
-AGENT = """
-import asyncio, sys
-from pathlib import Path
-sys.path.insert(0, {tests!r})
-import conftest_for_agent as c
-from hypernode.agent import interpreter
-from hypernode.agent.sandboxes.bubblewrap import BubblewrapSandbox
-
-async def main():
-    python = interpreter.prepare(Path({store!r}))
-    sandbox = BubblewrapSandbox(Path({home!r}), python)
-    await asyncio.gather(*(one(sandbox, python, n) for n in range(3)))
-
-async def one(sandbox, python, number):
-    task = c.job(python, "stubborn", key=f"job-{{number}}")
-    await sandbox.prepare(task)
-    await sandbox.run(task, lambda stream, data: print("launcher", sandbox.launcher_pid, flush=True))
-
-asyncio.run(main())
-"""
+Settles = Callable[..., Any]
 
 
 def _running(look: LeftOver) -> list[str]:
@@ -48,7 +34,8 @@ def _running(look: LeftOver) -> list[str]:
 
 
 async def _until_none_run(look: LeftOver, seconds: float = 3.0) -> None:
-    for _ in range(int(seconds / 0.02)):
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
         if not _running(look):
             return
         await asyncio.sleep(0.02)
@@ -56,29 +43,29 @@ async def _until_none_run(look: LeftOver, seconds: float = 3.0) -> None:
 
 
 class Agent:
-    """An agent in a process of its own, with three jobs that never end by themselves."""
+    """See `agent.py`."""
 
-    def __init__(self, home: Path, interpreter: Interpreter, tmp_path: Path) -> None:
+    def __init__(self, home: Path, interpreter: Interpreter, backend: Backend, tmp_path: Path) -> None:
         here = Path(__file__).parent
-        (tmp_path / "conftest_for_agent.py").write_text(
-            (here / "conftest.py")
-            .read_text()
-            .replace('Path(__file__).parent / "jobs"', f"Path({str(here / 'jobs')!r})")
-        )
         store = interpreter.mounts[0].source.parent.parent if interpreter.mounts else tmp_path
-        script = AGENT.format(tests=str(tmp_path), store=str(store), home=str(home))
-        self.process = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True)
+        engine = msgspec.json.encode(backend.engine, enc_hook=str).decode()
+        self.process = subprocess.Popen(
+            [sys.executable, str(here / "agent.py"), str(home), str(store), engine],
+            env={**os.environ, "PYTHONPATH": str(here.parent)},
+            stdout=subprocess.PIPE,
+            text=True,
+        )
 
     def wait_until_all_run(self) -> int:
-        """The launcher's process id, once every job has spoken."""
+        """The helper's process id, once every job has spoken."""
         assert self.process.stdout is not None
         said = [self.process.stdout.readline().split() for _ in range(3)]
         return int(said[0][1])
 
 
 @pytest.fixture
-def agent(home: Path, interpreter: Interpreter, tmp_path: Path) -> Any:
-    agent = Agent(home, interpreter, tmp_path)
+def agent(home: Path, interpreter: Interpreter, backend: Backend, tmp_path: Path) -> Iterator[Agent]:
+    agent = Agent(home, interpreter, backend, tmp_path)
     yield agent
     agent.process.kill()
     agent.process.wait()
@@ -88,32 +75,40 @@ def agent(home: Path, interpreter: Interpreter, tmp_path: Path) -> Any:
 
 async def test_a_killed_agent_leaves_nothing(agent: Agent, left_over: LeftOver, settles: Settles) -> None:
     await asyncio.to_thread(agent.wait_until_all_run)
-    assert len(_running(left_over)) >= 9
+    assert len(_running(left_over)) >= 3
     agent.process.send_signal(signal.SIGKILL)
     await _until_none_run(left_over)
-    assert await settles(left_over) == []
+    assert await settles(left_over, 15) == []
 
 
-async def test_agent_and_launcher_killed_together_leave_what_the_next_start_reaps(
-    agent: Agent, home: Path, interpreter: Interpreter, left_over: LeftOver, settles: Settles
+async def test_agent_and_helper_killed_together_leave_what_the_next_start_reaps(
+    agent: Agent, home: Path, interpreter: Interpreter, backend: Backend, left_over: LeftOver, settles: Settles
 ) -> None:
-    launcher = await asyncio.to_thread(agent.wait_until_all_run)
+    helper = await asyncio.to_thread(agent.wait_until_all_run)
     (home / "volumes" / "volume-half-made.ext4").write_bytes(b"x")
-    os.kill(launcher, signal.SIGSTOP)  # so that it cannot tidy up when its agent goes
+    os.kill(helper, signal.SIGSTOP)  # so that it cannot tidy up when its agent goes
     agent.process.send_signal(signal.SIGKILL)
-    os.kill(launcher, signal.SIGKILL)
-    await _until_none_run(left_over)
-    left = await _only(left_over, {"cgroup", "file"})
-    assert any(line.startswith("cgroup") for line in left), "nothing to reap: the test proves nothing"
+    os.kill(helper, signal.SIGKILL)
+    if backend.running is None:  # containers are the engine's, and run on: so the next start has to end them
+        await _until_none_run(left_over)
+        await _only(left_over, {"cgroup", "file"})
+    assert any(line.startswith("cgroup") for line in left_over()), "nothing to reap: the test proves nothing"
     other = _foreign_cgroup()
+    strangers = _foreign_containers(backend.running, home) if backend.running is not None else []
     try:
-        sandbox = BubblewrapSandbox(home, interpreter)
+        sandbox = backend.make(home, interpreter)
         await sandbox.reap()
         await sandbox.close()
-        assert await settles(left_over) == []
+        left = await settles(lambda: [line for line in left_over() if not any(name in line for name in strangers)])
+        assert left == []
         assert other.is_dir(), "reap touched what belongs to another node"
+        for name in strangers:
+            assert any(name in line for line in left_over()), "reap touched what belongs to another"
     finally:
         other.rmdir()
+        for name in strangers:
+            assert backend.running is not None
+            _engine_call(backend.running, "DELETE", f"/containers/{name}")
 
 
 async def _only(look: LeftOver, kinds: set[str]) -> list[str]:
@@ -135,17 +130,39 @@ def _foreign_cgroup() -> Path:
     return other
 
 
-async def test_a_killed_launcher_ends_the_run_and_the_next_task_gets_a_new_one(
-    sandbox: BubblewrapSandbox, make_job: MakeJob, left_over: LeftOver, settles: Settles
-) -> None:
-    task = make_job("stubborn")
+def _foreign_containers(engine: RunningEngine, home: Path) -> list[str]:
+    """One of another home, one of nobody, and one of somebody who runs an image that carries our label."""
+    image = _engine_call(engine, "GET", "/images/json").json()[0]["Id"]
+    other = f"hypernode-{'0' * 12}-"
+    labels = {f"{other}job": {sweep.LABEL: other}, "stranger": {}, "pretender": {sweep.LABEL: owned.prefix(home)}}
+    for name, label in labels.items():
+        body = {"Image": image, "Cmd": ["/bin/true"], "Labels": label}
+        _engine_call(engine, "POST", f"/containers/create?name={name}", body)
+    return list(labels)
+
+
+def _engine_call(engine: RunningEngine, method: str, path: str, body: object = None) -> httpx.Response:
+    with httpx.Client(transport=httpx.HTTPTransport(uds=str(engine.socket)), base_url="http://engine") as client:
+        answer = client.request(method, path, json=body)
+        answer.raise_for_status()
+        return answer
+
+
+async def _stubborn(sandbox: AnySandbox, task: Task) -> asyncio.Task[Any]:
+    """A task that runs, once it has spoken."""
     await sandbox.prepare(task)
     spoke = asyncio.Event()
     running = asyncio.create_task(sandbox.run(task, lambda stream, data: spoke.set()))
-    await spoke.wait()
-    assert sandbox.launcher_pid is not None
-    os.kill(sandbox.launcher_pid, signal.SIGKILL)
-    outcome = await asyncio.wait_for(running, 5)
+    await asyncio.wait_for(spoke.wait(), 20)
+    return running
+
+
+async def test_a_killed_helper_ends_the_run_and_the_next_task_gets_a_new_one(
+    sandbox: AnySandbox, make_job: MakeJob, left_over: LeftOver, settles: Settles
+) -> None:
+    running = await _stubborn(sandbox, task := make_job("stubborn"))
+    os.kill(helper_pid(sandbox), signal.SIGKILL)
+    outcome = await asyncio.wait_for(running, 10)
     assert outcome.reason is Reason.INFRASTRUCTURE
     await _until_none_run(left_over)
     await sandbox.release(task.key)
@@ -157,13 +174,9 @@ async def test_a_killed_launcher_ends_the_run_and_the_next_task_gets_a_new_one(
 
 
 async def test_cancelling_a_run_kills_the_program(
-    sandbox: BubblewrapSandbox, make_job: MakeJob, left_over: LeftOver, settles: Settles
+    sandbox: AnySandbox, make_job: MakeJob, left_over: LeftOver, settles: Settles
 ) -> None:
-    task = make_job("stubborn")
-    await sandbox.prepare(task)
-    spoke = asyncio.Event()
-    running = asyncio.create_task(sandbox.run(task, lambda stream, data: spoke.set()))
-    await spoke.wait()
+    running = await _stubborn(sandbox, task := make_job("stubborn"))
     running.cancel()
     with pytest.raises(asyncio.CancelledError):
         await running
@@ -172,12 +185,8 @@ async def test_cancelling_a_run_kills_the_program(
     assert await settles(left_over) == []
 
 
-async def test_kill_says_why(sandbox: BubblewrapSandbox, make_job: MakeJob) -> None:
-    task = make_job("stubborn")
-    await sandbox.prepare(task)
-    spoke = asyncio.Event()
-    running = asyncio.create_task(sandbox.run(task, lambda stream, data: spoke.set()))
-    await spoke.wait()
+async def test_kill_says_why(sandbox: AnySandbox, make_job: MakeJob) -> None:
+    running = await _stubborn(sandbox, task := make_job("stubborn"))
     await sandbox.kill(task.key, Reason.CANCELLED)
     await sandbox.kill("no such task", Reason.CANCELLED)
     outcome = await asyncio.wait_for(running, 5)
@@ -187,11 +196,55 @@ async def test_kill_says_why(sandbox: BubblewrapSandbox, make_job: MakeJob) -> N
 
 
 async def test_two_agents_cannot_share_a_home(
-    sandbox: BubblewrapSandbox, home: Path, interpreter: Interpreter, monkeypatch: pytest.MonkeyPatch
+    sandbox: AnySandbox, home: Path, interpreter: Interpreter, backend: Backend, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("hypernode.agent.sandboxes.client.LOCK_S", 0.3)
     await sandbox.reap()
-    second = BubblewrapSandbox(home, interpreter)
+    second = backend.make(home, interpreter)
     with pytest.raises(SandboxError) as refused:
         await second.reap()
     assert refused.value.code == "sandbox.in_use"
+
+
+# ------------------------------------------------------------------------------------------------ engines that die
+
+
+@pytest.fixture(params=["docker-runc", "docker-runsc", "podman-runc"])
+def mortal(request: pytest.FixtureRequest) -> Iterator[tuple[RunningEngine, str]]:
+    """An engine of the test's own, and a runtime of it."""
+    kind, _, runtime = str(request.param).partition("-")
+    with running(kind) as engine:
+        yield engine, runtime
+
+
+async def test_an_engine_killed_in_the_middle_of_a_job(
+    mortal: tuple[RunningEngine, str],
+    home: Path,
+    interpreter: Interpreter,
+    make_job: MakeJob,
+    settles: Settles,
+) -> None:
+    """The job ends with it, as nobody's fault; and once the engine is back, nothing is left and the next job runs."""
+    engine, runtime = mortal
+    sandbox = make(engine.engine(runtime), home, interpreter)
+
+    def left_over() -> list[str]:
+        return look(home, engine)
+
+    try:
+        running = await _stubborn(sandbox, task := make_job("stubborn"))
+        engine.kill()
+        outcome = await asyncio.wait_for(running, 30)
+        assert (outcome.reason, outcome.exit_code) == (Reason.INFRASTRUCTURE, None)
+        assert _running(left_over) == []
+        await sandbox.release(task.key)
+        with pytest.raises(SandboxError) as refused:
+            await sandbox.prepare(make_job("ordinary", key="while-away"))
+        assert refused.value.code == "sandbox.engine_lost"
+        await asyncio.to_thread(engine.start)
+        await sandbox.prepare(again := make_job("ordinary", key="again"))
+        assert (await sandbox.run(again, lambda stream, data: None)).exit_code == 0
+        await sandbox.release("again")
+        assert await settles(left_over, 10) == []
+    finally:
+        await sandbox.close()

@@ -462,6 +462,8 @@ class EngineSandbox:
 
     async def _undo(self, made: _Made) -> None:
         """Nothing of a task is left afterwards, unless the engine is away: then it is owed."""
+        if made.ran and not made.ended:
+            await self._finish_off(made)
         if made.response is not None:
             await made.response.aclose()
         calls = [f"/volumes/{name}" for name in made.volumes]

@@ -84,6 +84,8 @@ def _pass(engine: str, prefix: str, keep: Collection[str]) -> int:
         names = [str(name).lstrip("/") for name in container.get("Names") or ()]
         if any(name.startswith(prefix) for name in names) and _key(container) not in keep:
             found += 1
+            # Podman, told to remove what runs, would first ask it to end and wait.
+            _ask(engine, "POST", f"/containers/{container['Id']}/kill?signal=SIGKILL")
             _ask(engine, "DELETE", f"/containers/{container['Id']}?force=1&v=1")
     volumes = (_ask(engine, "GET", f"/volumes?filters={wanted}") or {}).get("Volumes") or []
     for volume in volumes:
