@@ -173,11 +173,12 @@ class Coordinator:
         ]
 
     def events(self) -> Reply:
-        def event(kind: str, number: int) -> bytes:
-            view = EventView(id=str(number), at="", kind=kind, job_id=JOB_ID, task=0, epoch=1, node="K" * 44, data={})
+        def event(kind: str, number: int, **data: str) -> bytes:
+            view = EventView(id=str(number), at="", kind=kind, job_id=JOB_ID, task=0, epoch=1, node="K" * 44, data=data)
             return sse(kind, view, str(number))
 
-        first = [event("task.leased", 1), event("task.running", 2)]
+        lost = event("task.lost", 1, cause="image.failed", detail="the disk\x1b is full", state="queued")
+        first = [lost, event("task.leased", 2), event("task.running", 3)]
         rest: list[Any] = [30.0] if self.hang and not self.cancelled else [0.3, event("job.ended", 9)]
         return Reply(headers=STREAM, pieces=[*first, *rest])
 
@@ -206,6 +207,7 @@ def test_run_is_like_running_here(reached: Server, hypernode: Run, tmp_path: Pat
     assert "warning\n" in err
     # Two retries were asked for, and each failing attempt is paid: three times the cheapest node's worst price.
     assert "costs at most 0.018 HYPER" in err and "the cheapest node's price for the whole timeout, 3 times" in err
+    assert "lost by its node (node KKKKKKKK…): the disk\ufffd is full [image.failed]" in err
     assert "running" in err and "price paid: 0.001234 HYPER" in err
     assert (tmp_path / "results" / "deep" / "r.csv").read_bytes() == RESULT
     document = coordinator.submitted

@@ -185,10 +185,18 @@ def _line(event: EventView, size: int, ended: int) -> str:
     node = f" (node {event.node[:8]}…)" if event.node else ""
     if size == 1:
         phase = _PHASES.get(event.kind)
-        return f"· {phase}{node}" if phase else ""
+        return f"· {phase}{node}{_why(event)}" if phase else ""
     if event.kind in ("task.lost", "task.retried"):
-        return f"· task {event.task} {_PHASES[event.kind]}{node}"
+        return f"· task {event.task} {_PHASES[event.kind]}{node}{_why(event)}"
     # Of a large array about a hundred lines are enough to see it move.
     if event.kind == "task.accepted" and (ended % max(1, size // 100) == 0 or ended == size):
         return f"· {ended} of {size} tasks have ended{node}"
     return ""
+
+
+def _why(event: EventView) -> str:
+    """What went wrong, of an attempt that did."""
+    cause, detail = event.data.get("cause"), event.data.get("detail")
+    if event.kind not in ("task.lost", "task.retried") or not cause:
+        return ""
+    return f": {detail} [{cause}]" if detail else f" [{cause}]"
