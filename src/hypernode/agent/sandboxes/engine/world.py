@@ -87,6 +87,7 @@ def binds(task: Task, empty: Path) -> list[Mount]:
 def environment(task: Task) -> dict[str, str]:
     """Every variable of the task's program. HOSTNAME is all that Podman adds to them."""
     made = {"PATH": "/usr/bin:/bin", "HOME": "/tmp", "LANG": "C.UTF-8", **task.environment}
+    made["PWD"] = task.working_folder  # as bubblewrap does
     if task.report:
         made["HYPERNODE_REPORT"] = f"{REPORT_FOLDER}/{REPORT_FILE}"
     return made
