@@ -180,6 +180,10 @@ class LocalNetwork:
         self.nodes[name] = process
         _decode(line, NodeReady, process, log)
 
+    def stop_node(self, name: str) -> None:
+        """End a node in order; its home stays, for `start_node`."""
+        _stop([self.nodes.pop(name)])
+
     # ── the end ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
     def stop(self) -> None:
