@@ -7,6 +7,7 @@ could make.
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import datetime
 import gzip
@@ -17,12 +18,13 @@ import os
 import platform
 import shutil
 import socket
+import ssl
 import subprocess
 import tarfile
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -326,6 +328,45 @@ class TokenServer:
 
 def _base64(data: bytes) -> str:
     return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
+
+
+# ------------------------------------------------------------------------------------------------ liars
+
+Answer = Callable[[str, dict[str, str]], bytes]
+
+
+@asynccontextmanager
+async def server(answer: Answer, context: ssl.SSLContext | None = None) -> AsyncIterator[str]:
+    """A server that answers each request, a path and headers, with the bytes that `answer` gives."""
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            head = (await request_head(reader)).decode().split("\r\n")
+            headers = {k.lower(): v for k, _, v in (line.partition(": ") for line in head[1:] if line)}
+            writer.write(answer(head[0].split()[1], headers))
+            await writer.drain()
+        except (ConnectionError, asyncio.IncompleteReadError):
+            pass
+        finally:
+            writer.close()
+
+    listening = await asyncio.start_server(serve, "127.0.0.1", 0, ssl=context)
+    async with listening:
+        yield f"127.0.0.1:{listening.sockets[0].getsockname()[1]}"
+
+
+async def request_head(reader: asyncio.StreamReader) -> bytes:
+    """The next request, without a body. Whoever tries encryption first is turned away, rather than left waiting."""
+    first = await reader.readexactly(1)
+    if first == b"\x16":
+        raise ConnectionError("no encryption here")
+    return first + await reader.readuntil(b"\r\n\r\n")
+
+
+def http(status: int, body: bytes = b"", **headers: str) -> bytes:
+    lines = [f"HTTP/1.1 {status} Whatever", f"Content-Length: {len(body)}", "Connection: close"]
+    lines += [f"{name.replace('_', '-')}: {value}" for name, value in headers.items()]
+    return "\r\n".join([*lines, "", ""]).encode() + body
 
 
 # ------------------------------------------------------------------------------------------------ fixtures

@@ -143,7 +143,7 @@ _MEANINGS: Final = (
     (("file too large", "size mismatch"), "image.tampered", "gave more than the manifest says", False),
     (("no space left", "disk quota"), "image.failed", "gave more than this node's disk holds", False),
     (
-        ("digest did not match", "does not match provided manifest digest", "digest mismatch"),
+        ("digest did not match", "does not match", "digest mismatch"),
         "image.tampered",
         "gave something else than what the digest names",
         False,
@@ -169,7 +169,7 @@ _MEANINGS: Final = (
     (
         (
             *("no such host", "connection", "timeout", "server gave http response", "x509", "tls", "eof", "network is"),
-            *("toomanyrequests", "too many requests", "status 5", "bad gateway", "service unavailable", "lookup"),
+            *("toomanyrequests", "too many requests", "status 5", "bad gateway", "service unavailable", "server error"),
         ),
         "image.registry_unreachable",
         "cannot be asked from this node",

@@ -12,6 +12,7 @@ The last line of the standard output is `ok BYTES FILES`, or the code of an Imag
 
 from __future__ import annotations
 
+import contextlib
 import os
 import select
 import shutil
@@ -20,6 +21,7 @@ import stat
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from typing import Final, NamedTuple
 
 from hypernode.agent.sandboxes import child, host, namespaces, volumes
@@ -32,6 +34,8 @@ WATCH_S: Final = 0.2
 ADDRESS_BYTES: Final = 16 << 30  # Go reserves much and uses little
 TOP_ENTRIES: Final = 200
 """Entries of an image's root folder: each is a mount of every sandbox."""
+BLOCK_BYTES: Final = 4096
+INODE_BYTES: Final = 256
 SAID_BYTES: Final = 8 << 10
 
 _ETC: Final = {"hosts": "127.0.0.1 localhost\n::1 localhost\n", "hostname": "job\n", "resolv.conf": ""}
@@ -69,7 +73,8 @@ def unpack(layout: str, target: str, most_bytes: int, most_files: int) -> tuple[
         command = ["cp", "-dR", "--preserve=mode,timestamps,links", root, target]
         done = subprocess.run(command, capture_output=True, text=True)
         if done.returncode != 0:
-            raise Failed("image.failed", f"there is no room for it: {done.stderr.strip()[-200:]}")
+            print(done.stderr[-SAID_BYTES:], file=sys.stderr)
+            raise Failed("image.failed", "it cannot be copied to where images are kept; the node's log says why")
         volumes.destroy(place.work)
     else:
         os.rename(root, target)
@@ -93,7 +98,9 @@ def _prepare(layout: str, most_bytes: int, most_files: int) -> Place:
     os.mkdir(inner)
     os.mkdir(work)
     namespaces.mount(layout, inner, flags=namespaces.MS_BIND)
-    volumes.make(folder, "image", work, most_bytes, most_files, USER)
+    # Room for what the file system needs itself. A file of one byte takes a block, so there cannot be more of them.
+    files = min(most_files, most_bytes // BLOCK_BYTES)
+    volumes.make(folder, "image", work, most_bytes * 33 // 32 + files * INODE_BYTES + BLOCK_BYTES * 256, files, USER)
     return Place(inner, work, volume=True)
 
 
@@ -192,15 +199,11 @@ def _wait(process: int, reader: int, place: Place, most_bytes: int, most_files: 
 
 def _exceeds(folder: str, most_bytes: int, most_files: int) -> bool:
     used = files = 0
-    for parent, folders, names in os.walk(folder):
-        for name in (*folders, *names):
-            files += 1
-            try:
-                used += os.lstat(f"{parent}/{name}").st_blocks * 512
-            except OSError:
-                continue
-            if used > most_bytes or files > most_files:
-                return True
+    for _, state in _walk(folder):
+        files += 1
+        used += state.st_blocks * 512
+        if used > most_bytes or files > most_files:
+            return True
     return False
 
 
@@ -235,22 +238,32 @@ def seal(root: str) -> tuple[int, int]:
     if len(entries) > TOP_ENTRIES:
         raise Failed("image.unsupported", f"its root folder has {len(entries)} entries, at most {TOP_ENTRIES} can be")
     _fill_etc(f"{root}/etc")
-    for parent, folders, names in os.walk(root):
-        for name in (*folders, *names):
-            path = f"{parent}/{name}"
-            state = os.lstat(path)
-            kind = stat.S_IFMT(state.st_mode)
-            if kind == stat.S_IFREG:
-                run = 0o111 if state.st_mode & 0o111 else 0
-                os.chmod(path, state.st_mode & 0o755 | 0o444 | run)
-            elif kind == stat.S_IFDIR:
-                os.chmod(path, state.st_mode & 0o755 | 0o755)
-            elif kind != stat.S_IFLNK:
-                os.unlink(path)
-                continue
-            files += 1
-            used += state.st_blocks * 512
+    for path, state in _walk(root):
+        kind = stat.S_IFMT(state.st_mode)
+        if kind == stat.S_IFREG:
+            run = 0o111 if state.st_mode & 0o111 else 0
+            os.chmod(path, state.st_mode & 0o755 | 0o444 | run)
+        elif kind == stat.S_IFDIR:
+            os.chmod(path, 0o755)
+        elif kind != stat.S_IFLNK:
+            os.unlink(path)
+            continue
+        files += 1
+        used += state.st_blocks * 512
     return used, files
+
+
+def _walk(root: str) -> Iterator[tuple[str, os.stat_result]]:
+    """Everything below a folder, each before what is in it. Not by `os.walk`, which calls itself for each level."""
+    todo = [root]
+    while todo:
+        with contextlib.suppress(FileNotFoundError, PermissionError), os.scandir(todo.pop()) as entries:
+            for entry in list(entries):
+                with contextlib.suppress(FileNotFoundError):
+                    state = entry.stat(follow_symlinks=False)
+                    if stat.S_ISDIR(state.st_mode):
+                        todo.append(entry.path)
+                    yield entry.path, state
 
 
 def _fill_etc(folder: str) -> None:
