@@ -7,9 +7,10 @@ from uuid import UUID
 
 import msgspec
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from hypernode.coordinator.node_socket import _chunks
 from hypernode.events.hints import Hint
 from hypernode.jobs.logs import HEADER_BYTES, STDERR, STDOUT, FrameReader, LogFrame, encode_frame
 from hypernode.kernel import keys, limits
@@ -59,10 +60,11 @@ from_node = st.one_of(
     st.builds(messages.Refuse, leases, words, words, st.booleans()),
     st.builds(messages.Drain),
 )
+logins = st.none() | st.builds(messages.RegistryLogin, words, words)
 from_coordinator = st.one_of(
     st.builds(messages.Challenge, st.integers(0, 9), st.binary(min_size=32, max_size=32), st.text(max_size=44)),
     st.builds(messages.Welcome, st.binary(max_size=16), st.integers(0, 9), st.integers(0, 9), some_leases),
-    st.builds(messages.Lease, leases, st.binary(max_size=100), st.integers(0, 2**53)),
+    st.builds(messages.Lease, leases, st.binary(max_size=100), st.integers(0, 2**53), logins),
     st.builds(messages.Cancel, leases),
     st.builds(messages.Drop, leases, words),
     st.builds(messages.LogAck, leases, st.integers(0, limits.LOG_BYTES)),
@@ -115,6 +117,19 @@ def test_a_frame_beyond_the_bound_is_not_even_read() -> None:
     for read in (messages.decode_from_node, messages.decode_from_coordinator):
         with pytest.raises(TooLarge):
             read(bytes(limits.FRAME_BYTES + 1))
+
+
+@example([(0, limits.SECRET_CHARS)] * 50)
+@given(st.lists(st.tuples(st.integers(0, limits.DOCUMENT_BYTES), st.integers(0, limits.SECRET_CHARS)), max_size=40))
+def test_leases_fit_into_frames_whatever_they_carry(sizes: list[tuple[int, int]]) -> None:
+    ref = LeaseRef(bytes(16), 0, 1)
+    said = [
+        messages.Lease(ref, bytes(document), 1, messages.RegistryLogin("u" * 256, "€" * password))
+        for document, password in sizes * 4
+    ]
+    frames = [messages.encode(chunk) for chunk in _chunks(list(said))]
+    assert all(len(frame) <= limits.FRAME_BYTES for frame in frames)
+    assert [message for frame in frames for message in messages.decode_from_coordinator(frame)] == said
 
 
 KEY = keys.KeyPair(b"k" * 32)
