@@ -9,16 +9,18 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any, Final
 
 import msgspec
 
-from bench import sandbox_start, wasm_start
+from bench import environment_lease, sandbox_cost, sandbox_start, wasm_start
 from bench.load import WARM_UP_JOBS, Plan, Pushed, Waited, document
+from bench.machine import Machine, every_sandbox
 from bench.network import ASK, SLOTS, BenchNetwork, scratch
-from bench.results import FOLDER, Report, aim, figure, percentile
+from bench.results import FOLDER, Figure, Report, aim, figure, percentile
+from bench.sandbox_start import Samples
 from bench.usage import Memory, memory
 from hypernode.client import Client
 from hypernode.coordinator.local import LocalNetwork
@@ -28,7 +30,8 @@ Say = Callable[[str], None]
 
 CPU_AIM_MS: Final = 1.0
 START_AIM_MS: Final = 15.0
-SANDBOX_AIM_MS: Final = 60.0
+SANDBOX_AIMS_MS: Final = {"bubblewrap": 40.0, "docker/runc": 300.0, "docker/runsc": 450.0, "podman/runc": 300.0}
+ENVIRONMENT_AIM_MS: Final = 5.0
 WASM_AIM_MS: Final = 2.0
 NODE_AIM_MIB: Final = 80 * 10**6 / (1 << 20)
 """80 MB in the MiB that memory is given in."""
@@ -225,32 +228,75 @@ def memory_use(quick: bool, say: Say) -> Report:
 
 
 def sandbox(quick: bool, say: Say) -> Report:
-    """How long a sandbox takes to start."""
-    repetitions, runs = (2, 10) if quick else (3, 30)
-    found: list[sandbox_start.Samples] = []
-    for number in range(repetitions):
-        say(f"{runs} starts of each kind, {number + 1} of {repetitions}")
-        found.append(asyncio.run(sandbox_start.measure(runs)))
+    """How long sandboxes take to start."""
+    repetitions, runs = (1, 5) if quick else (3, 20)
+    found = _on_machine(sandbox_start.measure, repetitions, runs, say)
+    steps = ("true: prepare + run", "true: run", "true: whole", "with /out: prepare + run", "python: prepare + run")
     figures = []
-    for name in (
-        "plain: fork + exec",
-        "true: prepare + run",
-        "true: run",
-        "true: whole",
-        "with /out: prepare + run",
-        "python: prepare + run",
-    ):
-        together = [seconds * 1000 for samples in found for seconds in samples[name]]
-        spread = [statistics.median(samples[name]) * 1000 for samples in found]
-        figures.append(figure(f"{name} p50", "ms", statistics.median(together), spread))
-    start = next(one for one in figures if one.name.startswith("true: prepare + run"))
+    for name in found[0]:
+        if name.startswith("plain") or name.endswith(steps[:3]):
+            figures.append(_figure_ms(f"{name} min", found, name, min))
+        if name.startswith("plain") or name.endswith(steps):
+            figures.append(_figure_ms(f"{name} p50", found, name, statistics.median))
+    by_name = {one.name: one for one in figures}
     return Report(
         title="Sandbox start",
-        method="`/usr/bin/true` in the bubblewrap sandbox, in turns with plain fork and exec. Prepare and run: from "
-        "being asked until it has ended; whole: until nothing of it is left. Spread: medians of the repetitions.",
+        method="`/usr/bin/true` in every sandbox of the machine (engines are started for the bench), in turns with "
+        "plain fork and exec and with the others. Prepare and run: from being asked until it has ended; whole: until nothing "
+        "of it is left. Spread: medians (for min: minima) of the repetitions.",
         parameters={"runs": runs, "repetitions": repetitions},
         figures=figures,
-        aims=[aim("sandbox start of true, p50", start, SANDBOX_AIM_MS)],
+        aims=[
+            aim(f"{name} start of true, p50", by_name[figure_name], limit)
+            for name, limit in SANDBOX_AIMS_MS.items()
+            if (figure_name := f"{name}, true: prepare + run p50") in by_name
+        ],
+        checks={},
+    )
+
+
+def cost(quick: bool, say: Say) -> Report:
+    """What sandboxes cost a job while it runs."""
+    repetitions, runs = (1, 2) if quick else (3, 5)
+    found = _on_machine(sandbox_cost.measure, repetitions, runs, say)
+    figures = []
+    for name in found[0]:
+        sandbox_name, _, work = name.rpartition(": ")
+        bare = "C: loop" if work == "loop" else f"bare process: {work}"
+        if name == bare:
+            figures.append(_figure_ms(f"{name} p50", found, name, statistics.median))
+            continue
+        ratios = [a / b for samples in found for a, b in zip(samples[name], samples[bare], strict=True)]
+        spread = [
+            statistics.median(a / b for a, b in zip(samples[name], samples[bare], strict=True)) for samples in found
+        ]
+        figures.append(
+            figure(f"{sandbox_name}: {work}, times the bare process", "×", statistics.median(ratios), spread)
+        )
+    return Report(
+        title="What a sandbox costs while a job runs",
+        method="compute: two million steps of integer arithmetic in Python, which ask nothing of the kernel. calls: "
+        "100,000 times stat(2), which ask nothing else of it: the worst case, not the usual one. Both time themselves "
+        "inside, in turns with a bare process. loop: CPU time of 100 million steps of integer arithmetic in "
+        "WebAssembly, metered by fuel, against the same in C by `cc -O2`. Median of the ratios of neighbours.",
+        parameters={"runs": runs, "repetitions": repetitions},
+        figures=figures,
+        aims=[],
+        checks={},
+    )
+
+
+def environments(quick: bool, say: Say) -> Report:
+    """How long the environment of a lock takes that is here already."""
+    repetitions, runs = (1, 10) if quick else (3, 50)
+    found = _on_machine(environment_lease.measure, repetitions, runs, say, engines=False)
+    figures = [_figure_ms(f"{name} p50", found, name, statistics.median) for name in found[0]]
+    return Report(
+        title="Python environments",
+        method="Leasing the environment of a lock with one package that was installed before, and the one of no lock.",
+        parameters={"runs": runs, "repetitions": repetitions},
+        figures=figures,
+        aims=[aim("environment of a cached lock, p50", figures[0], ENVIRONMENT_AIM_MS)],
         checks={},
     )
 
@@ -258,16 +304,11 @@ def sandbox(quick: bool, say: Say) -> Report:
 def wasm(quick: bool, say: Say) -> Report:
     """How long a WebAssembly module that was compiled before takes to start."""
     repetitions, runs = (2, 10) if quick else (3, 30)
-    found: list[sandbox_start.Samples] = []
-    for number in range(repetitions):
-        say(f"{runs} starts of each kind, {number + 1} of {repetitions}")
-        found.append(asyncio.run(wasm_start.measure(runs)))
+    found = _on_machine(wasm_start.measure, repetitions, runs, say, engines=False)
     figures = []
     for name in found[0]:
-        together = [seconds * 1000 for samples in found for seconds in samples[name]]
-        figures.append(figure(f"{name} min", "ms", min(together), [min(s[name]) * 1000 for s in found]))
-        spread = [statistics.median(samples[name]) * 1000 for samples in found]
-        figures.append(figure(f"{name} p50", "ms", statistics.median(together), spread))
+        figures.append(_figure_ms(f"{name} min", found, name, min))
+        figures.append(_figure_ms(f"{name} p50", found, name, statistics.median))
     own = next(one for one in figures if one.name == "wasm: own p50")
     return Report(
         title="WebAssembly start",
@@ -282,6 +323,33 @@ def wasm(quick: bool, say: Say) -> Report:
         aims=[aim("our own time for a cached module, p50", own, WASM_AIM_MS)],
         checks={},
     )
+
+
+def _on_machine(
+    measure: Callable[[Machine, int], Awaitable[Samples]],
+    repetitions: int,
+    runs: int,
+    say: Say,
+    *,
+    engines: bool = True,
+) -> list[Samples]:
+    """One measurement, repeated, with every sandbox of the machine at hand; without `engines` only with bubblewrap."""
+
+    async def work() -> list[Samples]:
+        found = []
+        say("starting engines and probing sandboxes" if engines else "probing the sandbox")
+        async with every_sandbox(engines=engines) as machine:
+            for number in range(repetitions):
+                say(f"{runs} of each kind, {number + 1} of {repetitions}")
+                found.append(await measure(machine, runs))
+        return found
+
+    return asyncio.run(work())
+
+
+def _figure_ms(name: str, found: list[Samples], what: str, summary: Callable[[list[float]], float]) -> Figure:
+    together = [seconds * 1000 for samples in found for seconds in samples[what]]
+    return figure(name, "ms", summary(together), [summary(samples[what]) * 1000 for samples in found])
 
 
 def arrays(quick: bool, say: Say) -> Report:
@@ -336,6 +404,8 @@ PARTS: Final[dict[str, Callable[[bool, Say], Report]]] = {
     "latency": latency,
     "memory": memory_use,
     "sandbox": sandbox,
+    "cost": cost,
+    "environments": environments,
     "wasm": wasm,
     "arrays": arrays,
 }

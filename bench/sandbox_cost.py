@@ -16,6 +16,7 @@ from typing import Final
 import msgspec
 import wasmtime
 
+from bench.machine import Machine
 from bench.sandbox_start import LIMITS, Samples
 from hypernode.agent.interpreter import Interpreter
 from hypernode.agent.sandboxes.base import STDOUT, Sandbox, Task
@@ -132,21 +133,19 @@ async def module(host: WasmHost, sandbox: Sandbox, folder: Path, key: str) -> fl
     return spent[0] - spent[1]
 
 
-async def measure(
-    sandboxes: dict[str, Sandbox], interpreter: Interpreter, wasm: WasmHost, folder: Path, runs: int
-) -> Samples:
-    """Seconds by sandbox and kind of work, `runs` samples each. `wasm` is the host in the first sandbox."""
+async def measure(machine: Machine, runs: int) -> Samples:
+    """Seconds by sandbox and kind of work, `runs` samples each."""
     samples: Samples = {}
-    loop = native(folder)
-    first = next(iter(sandboxes.values()))
+    loop = native(machine.folder)
+    bubblewrap = machine.sandboxes["bubblewrap"]
     for number in range(runs):
-        taken = {f"bare process: {work}": seconds for work, seconds in bare_python(interpreter).items()}
-        for name, sandbox in sandboxes.items():
-            spent = await python(sandbox, interpreter, f"cost-{number}")
+        taken = {f"bare process: {work}": seconds for work, seconds in bare_python(machine.interpreter).items()}
+        for name, sandbox in machine.sandboxes.items():
+            spent = await python(sandbox, machine.interpreter, f"cost-{number}")
             taken.update({f"{name}: {work}": seconds for work, seconds in spent.items()})
         if loop is not None:
             taken["C: loop"] = native_cpu(loop)
-            taken["wasm: loop"] = await module(wasm, first, folder, f"cost-{number}")
+            taken["wasm: loop"] = await module(machine.wasm, bubblewrap, machine.folder, f"cost-{number}")
         for what, seconds in taken.items():
             samples.setdefault(what, []).append(seconds)
     return samples

@@ -1,25 +1,22 @@
-"""How long a job takes to start: `true` in the sandbox beside plain fork and exec, taken in turns so that noise is
-shared.
+"""How long a job takes to start: `true` in every sandbox of this machine beside plain fork and exec, taken in turns so
+that noise is shared.
 
-    python bench/sandbox_start.py [--runs 30] [--json PATH]
+    python -m bench.sandbox_start [--runs 20]
 
-`whole` is prepare, run and release; `run` is what the job is billed for; `plain` is the same program without a sandbox.
+`whole` is prepare, run and release; `plain` is the same program without a sandbox.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
-import json
 import statistics
 import subprocess
-import tempfile
 import time
-from pathlib import Path
 
+from bench.machine import Machine, every_sandbox
 from hypernode.agent import interpreter
-from hypernode.agent.sandboxes.base import Limits, Task
-from hypernode.agent.sandboxes.bubblewrap import BubblewrapSandbox
+from hypernode.agent.sandboxes.base import Limits, Sandbox, Task
 
 MIB = 1 << 20
 LIMITS = Limits(
@@ -36,7 +33,7 @@ WARM_UP = 3
 Samples = dict[str, list[float]]
 
 
-async def once(sandbox: BubblewrapSandbox, python: interpreter.Interpreter, key: str, kind: str) -> dict[str, float]:
+async def once(sandbox: Sandbox, python: interpreter.Interpreter, key: str, kind: str) -> dict[str, float]:
     """Seconds of each step of one task: `true`, `with /out` or `python`."""
     argv = (python.executable, "-I", "-S", "-c", "pass") if kind == "python" else ("/usr/bin/true",)
     task = Task(
@@ -65,25 +62,21 @@ async def once(sandbox: BubblewrapSandbox, python: interpreter.Interpreter, key:
     }
 
 
-async def measure(runs: int) -> Samples:
-    """Seconds per step and kind, `runs` samples each."""
+async def measure(machine: Machine, runs: int) -> Samples:
+    """Seconds per sandbox, kind and step, `runs` samples each."""
     samples: Samples = {}
-    with tempfile.TemporaryDirectory() as folder:
-        python = interpreter.prepare(Path(folder))
-        sandbox = BubblewrapSandbox(Path(folder) / "home", python)
-        try:
-            for number in range(runs + WARM_UP):
-                taken: dict[str, float] = {}
-                start = time.perf_counter()
-                subprocess.run(["/usr/bin/true"], check=True)  # noqa: ASYNC221 - blocking is what is compared
-                taken["plain: fork + exec"] = time.perf_counter() - start
-                for kind in ("true", "with /out", "python"):
-                    taken.update(await once(sandbox, python, f"bench-{number}", kind))
-                if number >= WARM_UP:
-                    for name, seconds in taken.items():
-                        samples.setdefault(name, []).append(seconds)
-        finally:
-            await sandbox.close()
+    for number in range(runs + WARM_UP):
+        taken: dict[str, float] = {}
+        start = time.perf_counter()
+        subprocess.run(["/usr/bin/true"], check=True)  # noqa: ASYNC221 - blocking is what is compared
+        taken["plain: fork + exec"] = time.perf_counter() - start
+        for name, sandbox in machine.sandboxes.items():
+            for kind in ("true", "with /out", "python"):
+                found = await once(sandbox, machine.interpreter, f"bench-{number}", kind)
+                taken.update({f"{name}, {what}": seconds for what, seconds in found.items()})
+        if number >= WARM_UP:
+            for name, seconds in taken.items():
+                samples.setdefault(name, []).append(seconds)
     return samples
 
 
@@ -100,18 +93,19 @@ def summarise(samples: Samples) -> dict[str, dict[str, float]]:
     }
 
 
+async def _main(runs: int) -> Samples:
+    async with every_sandbox() as machine:
+        return await measure(machine, runs)
+
+
 def main() -> None:
-    """Measure, print a table, and write JSON if asked to."""
+    """Measure and print a table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--runs", type=int, default=30)
-    parser.add_argument("--json", type=Path)
+    parser.add_argument("--runs", type=int, default=20)
     arguments = parser.parse_args()
-    result = summarise(asyncio.run(measure(arguments.runs)))
-    print(f"{'':28}{'min ms':>10}{'p50 ms':>10}{'p95 ms':>10}")
-    for name, figures in result.items():
-        print(f"{name:28}{figures['min_ms']:>10}{figures['p50_ms']:>10}{figures['p95_ms']:>10}")
-    if arguments.json:
-        arguments.json.write_text(json.dumps(result, indent=1) + "\n")
+    print(f"{'':42}{'min ms':>10}{'p50 ms':>10}{'p95 ms':>10}")
+    for name, figures in summarise(asyncio.run(_main(arguments.runs))).items():
+        print(f"{name:42}{figures['min_ms']:>10}{figures['p50_ms']:>10}{figures['p95_ms']:>10}")
 
 
 if __name__ == "__main__":

@@ -15,54 +15,43 @@ import argparse
 import asyncio
 import hashlib
 import subprocess
-import tempfile
 import time
 from pathlib import Path
 
 import wasmtime
 
+from bench.machine import Machine, every_sandbox
 from bench.sandbox_start import LIMITS, WARM_UP, Samples, once, summarise
-from hypernode.agent import interpreter
-from hypernode.agent.sandboxes.bubblewrap import BubblewrapSandbox
+from hypernode.agent.sandboxes.base import Sandbox
 from hypernode.agent.wasm.host import WasmHost
 from hypernode.agent.wasm.report import ran
 
 TRUE = '(module (memory (export "memory") 1) (func (export "_start")))'
 
 
-async def measure(runs: int) -> Samples:
+async def measure(machine: Machine, runs: int) -> Samples:
     """Seconds per step, `runs` samples each."""
     samples: Samples = {}
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        python = interpreter.prepare(folder)
-        sandbox = BubblewrapSandbox(folder / "home", python)
-        host = WasmHost(folder / "wasm", python, sandbox, 1 << 30)
-        try:
-            failure = await host.probe()
-            if failure is not None:
-                raise SystemExit(failure.remedy)
-            data = bytes(wasmtime.wat2wasm(TRUE))
-            module = folder / "true.wasm"
-            module.write_bytes(data)
-            sha256 = hashlib.sha256(data).hexdigest()
-            for number in range(runs + WARM_UP):
-                taken: dict[str, float] = {}
-                start = time.perf_counter()
-                subprocess.run(["/usr/bin/true"], check=True)  # noqa: ASYNC221 - blocking is what is compared
-                taken["plain: fork + exec"] = time.perf_counter() - start
-                taken.update(await _module(host, sandbox, sha256, module, f"wasm-{number}"))
-                empty = await once(sandbox, python, f"python-{number}", "python")
-                taken["python: prepare + run"] = empty["python: prepare + run"]
-                if number >= WARM_UP:
-                    for what, seconds in taken.items():
-                        samples.setdefault(what, []).append(seconds)
-        finally:
-            await sandbox.close()
+    sandbox = machine.sandboxes["bubblewrap"]
+    data = bytes(wasmtime.wat2wasm(TRUE))
+    module = machine.folder / "true.wasm"
+    module.write_bytes(data)
+    sha256 = hashlib.sha256(data).hexdigest()
+    for number in range(runs + WARM_UP):
+        taken: dict[str, float] = {}
+        start = time.perf_counter()
+        subprocess.run(["/usr/bin/true"], check=True)  # noqa: ASYNC221 - blocking is what is compared
+        taken["plain: fork + exec"] = time.perf_counter() - start
+        taken.update(await _module(machine.wasm, sandbox, sha256, module, f"wasm-{number}"))
+        empty = await once(sandbox, machine.interpreter, f"python-{number}", "python")
+        taken["python: prepare + run"] = empty["python: prepare + run"]
+        if number >= WARM_UP:
+            for what, seconds in taken.items():
+                samples.setdefault(what, []).append(seconds)
     return samples
 
 
-async def _module(host: WasmHost, sandbox: BubblewrapSandbox, sha256: str, module: Path, key: str) -> dict[str, float]:
+async def _module(host: WasmHost, sandbox: Sandbox, sha256: str, module: Path, key: str) -> dict[str, float]:
     start = time.perf_counter()
     async with host.compiled(sha256, module) as compiled:
         found = time.perf_counter()
@@ -81,13 +70,18 @@ async def _module(host: WasmHost, sandbox: BubblewrapSandbox, sha256: str, modul
     }
 
 
+async def _main(runs: int) -> Samples:
+    async with every_sandbox(engines=False) as machine:
+        return await measure(machine, runs)
+
+
 def main() -> None:
     """Measure and print a table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--runs", type=int, default=30)
     arguments = parser.parse_args()
     print(f"{'':42}{'min ms':>10}{'p50 ms':>10}{'p95 ms':>10}")
-    for name, figures in summarise(asyncio.run(measure(arguments.runs))).items():
+    for name, figures in summarise(asyncio.run(_main(arguments.runs))).items():
         print(f"{name:42}{figures['min_ms']:>10}{figures['p50_ms']:>10}{figures['p95_ms']:>10}")
 
 
