@@ -242,8 +242,8 @@ def sandbox(quick: bool, say: Say) -> Report:
     return Report(
         title="Sandbox start",
         method="`/usr/bin/true` in every sandbox of the machine (engines are started for the bench), in turns with "
-        "plain fork and exec and with the others. Prepare and run: from being asked until it has ended; whole: until nothing "
-        "of it is left. Spread: medians (for min: minima) of the repetitions.",
+        "plain fork and exec and with the others. Prepare and run: from being asked until it has ended; whole: until "
+        "nothing of it is left. Spread: medians (for min: minima) of the repetitions.",
         parameters={"runs": runs, "repetitions": repetitions},
         figures=figures,
         aims=[
