@@ -51,15 +51,7 @@ async def resolve(reference: Reference, login: tuple[str, str] | None, *, reach:
     clients, and nowhere else. A reference that has a digest keeps it, if the registry has that image. Takes at most
     RESOLVE_S. Raises ImageNotFound, ImageDenied, ImageInvalid, RegistryNotAllowed, or RegistryUnreachable.
     """
-    try:
-        async with asyncio.timeout(RESOLVE_S):
-            # A connection is used once: the next request may be for another name at the same address, whose
-            # certificate has not been looked at.
-            once = httpx.Limits(max_keepalive_connections=0)
-            async with httpx.AsyncClient(verify=_trust(), trust_env=False, timeout=REQUEST_S, limits=once) as client:
-                body = await _Asking(client, reference, login, reach).manifest()
-    except TimeoutError as error:
-        raise RegistryUnreachable(f"{reference.registry} did not answer within {RESOLVE_S:.0f} s") from error
+    body = await fetch(reference, login, reach=reach)
     digest = manifests.digest_of(body)
     if reference.digest and digest != reference.digest:
         raise ImageInvalid(f"{reference}: the registry gave something else, with the digest {digest}")
@@ -68,6 +60,23 @@ async def resolve(reference: Reference, login: tuple[str, str] | None, *, reach:
     except manifests.Unusable as error:
         raise ImageInvalid(f"{reference}: {error}") from error
     return reference._replace(digest=digest)
+
+
+async def fetch(reference: Reference, login: tuple[str, str] | None, *, reach: Reach) -> bytes:
+    """What the registry gives for a reference, whatever that is: neither its digest nor its form has been looked at.
+
+    Takes at most RESOLVE_S. Raises ImageNotFound, ImageDenied, RegistryUnreachable, or ImageInvalid for a registry that
+    `reach` does not allow or whose answer is too long.
+    """
+    try:
+        async with asyncio.timeout(RESOLVE_S):
+            # A connection is used once: the next request may be for another name at the same address, whose
+            # certificate has not been looked at.
+            once = httpx.Limits(max_keepalive_connections=0)
+            async with httpx.AsyncClient(verify=_trust(), trust_env=False, timeout=REQUEST_S, limits=once) as client:
+                return await _Asking(client, reference, login, reach).manifest()
+    except TimeoutError as error:
+        raise RegistryUnreachable(f"{reference.registry} did not answer within {RESOLVE_S:.0f} s") from error
 
 
 class _Asking:

@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
+import hashlib
 import platform
+import secrets
+from collections.abc import Awaitable, Callable
 from pathlib import Path
+from typing import Final
 
 import msgspec
 
-from hypernode.agent.images import skopeo
 from hypernode.agent.sandboxes.base import ImageError, Login
 from hypernode.images import manifests
 from hypernode.images.manifests import Index, Manifest, Unusable
 from hypernode.images.reach import Reach, Unreachable
 from hypernode.images.references import Reference
 from hypernode.kernel import limits
+
+_SALT: Final = secrets.token_bytes(32)
+
+Fetch = Callable[[Reference], Awaitable[bytes]]
+"""Gets the manifest of a pinned name, not checked yet, or raises ImageError."""
 
 
 class Found(msgspec.Struct, frozen=True):
@@ -24,17 +32,17 @@ class Found(msgspec.Struct, frozen=True):
     manifest: Manifest
 
 
-async def ask(name: Reference, login: Login | None, reach: Reach, folder: Path, most_bytes: int) -> Found:
-    """Ask the registry of a pinned name. That it answers is the proof that this login, or anybody, may have the image.
+async def ask(name: Reference, fetch: Fetch, reach: Reach, most_bytes: int) -> Found:
+    """Ask the registry of a pinned name. That it answers is the proof that whoever asks may have the image.
 
-    `folder` is for the login while this runs; layers of more than `most_bytes` are refused. Raises ImageError.
+    Layers of more than `most_bytes` are refused. Raises ImageError.
     """
     await _check_reach(name, reach)
-    document = await _manifest(name, login, folder)
+    document = await _manifest(name, fetch)
     try:
         if isinstance(document, Index):
             name = name._replace(digest=manifests.choose(document, platform.machine()).digest)
-            document = await _manifest(name, login, folder)
+            document = await _manifest(name, fetch)
             if isinstance(document, Index):
                 raise Unusable("its index leads to another index")
         odd = next((layer.media_type for layer in document.layers if layer.media_type not in manifests.LAYER_TYPES), "")
@@ -62,8 +70,15 @@ def process(layout: Path, name: Reference) -> manifests.Process:
         raise _unsupported(name, error) from error
 
 
-async def _manifest(name: Reference, login: Login | None, folder: Path) -> Manifest | Index:
-    data = await skopeo.manifest(name, login, folder)
+def fingerprint(login: Login | None) -> bytes:
+    """What tells logins apart without being one: another in every process, and empty for none."""
+    if login is None:
+        return b""
+    return hashlib.blake2b(msgspec.json.encode((login.username, login.password)), key=_SALT).digest()
+
+
+async def _manifest(name: Reference, fetch: Fetch) -> Manifest | Index:
+    data = await fetch(name)
     if manifests.digest_of(data) != name.digest:
         raise ImageError("image.tampered", f"{name.registry} gave something else than what the digest names")
     try:

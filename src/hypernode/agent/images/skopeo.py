@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Final
 
 from hypernode.agent.images import processes
+from hypernode.agent.images.meanings import meaning
 from hypernode.agent.images.processes import Ended, TooMuch
 from hypernode.agent.sandboxes.base import ImageError, Login
 from hypernode.files import write_private
@@ -125,57 +126,10 @@ async def _run(
         raise ImageError("image.failed", f"skopeo cannot be started: {error}; apt install skopeo util-linux") from error
     if ended.code != 0:
         log.info("skopeo, for %s: %s", reference.pinned, _ADDRESS.sub(r"\1", ended.said.strip()))
-        raise _failure(reference, ended.said)
+        raise meaning(reference, ended.said, "skopeo")
     return ended
 
 
-def _failure(reference: Reference, said: str) -> ImageError:
-    """What skopeo's last words mean. They themselves tell of the operator's network, and stay in the node's log."""
-    lowered = said.lower()
-    for words, code, meaning, job_fault in _MEANINGS:
-        if any(word in lowered for word in words):
-            return ImageError(code, f"{reference.registry} {meaning}", job_fault=job_fault)
-    return ImageError("image.failed", f"skopeo could not fetch it from {reference.registry}; the node's log says why")
-
-
-# In this order: a digest that does not match is also said where a registry's answer was cut short.
-_MEANINGS: Final = (
-    (("file too large", "size mismatch"), "image.tampered", "gave more than the manifest says", False),
-    (("no space left", "disk quota"), "image.failed", "gave more than this node's disk holds", False),
-    (
-        ("digest did not match", "does not match", "digest mismatch"),
-        "image.tampered",
-        "gave something else than what the digest names",
-        False,
-    ),
-    (
-        ("unauthorized", "denied", "authentication required", "forbidden", "invalid username/password"),
-        "image.denied",
-        "has no such image, or wants another login for it",
-        True,
-    ),
-    (
-        ("manifest unknown", "name unknown", "blob unknown", "not found", "status 404"),
-        "image.not_found",
-        "has no such image, or not all of it any more",
-        True,
-    ),
-    (
-        ("unsupported", "unknown mediatype", "unrecognized", "foreign"),
-        "image.unsupported",
-        "has it in a form that cannot be fetched",
-        True,
-    ),
-    (
-        (
-            *("no such host", "connection", "timeout", "server gave http response", "x509", "tls", "eof", "network is"),
-            *("toomanyrequests", "too many requests", "status 5", "bad gateway", "service unavailable", "server error"),
-        ),
-        "image.registry_unreachable",
-        "cannot be asked from this node",
-        False,
-    ),
-)
 _ADDRESS: Final = re.compile(r"(https?://[^\s\"?]+)\?[^\s\"]*")
 
 

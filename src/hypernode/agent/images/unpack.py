@@ -198,9 +198,8 @@ def _wait(process: int, reader: int, place: Place, most_bytes: int, most_files: 
 
 
 def _exceeds(folder: str, most_bytes: int, most_files: int) -> bool:
-    used = files = 0
-    for _, state in _walk(folder):
-        files += 1
+    used = 0
+    for files, (_, state) in enumerate(_walk(folder), 1):
         used += state.st_blocks * 512
         if used > most_bytes or files > most_files:
             return True

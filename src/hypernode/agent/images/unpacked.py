@@ -11,10 +11,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import hashlib
 import logging
 import os
-import secrets
 import shutil
 import subprocess
 import sys
@@ -27,7 +25,8 @@ from typing import Final
 import msgspec
 
 from hypernode.agent.images import lookup, processes, skopeo
-from hypernode.agent.images.lookup import Found
+from hypernode.agent.images.lookup import Found, fingerprint
+from hypernode.agent.images.sharing import SharedWork
 from hypernode.agent.sandboxes.base import Image, ImageError, Login
 from hypernode.images import manifests, references
 from hypernode.images.reach import Reach
@@ -67,12 +66,6 @@ class _Kept(msgspec.Struct):
     """Pinned names under which a registry gave it to somebody without a login."""
 
 
-class _Pull:
-    def __init__(self, task: asyncio.Task[None]) -> None:
-        self.task = task
-        self.waiting = 0
-
-
 class UnpackedImages:
     """Implements `base.Images`. `folder` is this node's alone; what is below it belongs to this class.
 
@@ -88,11 +81,10 @@ class UnpackedImages:
         self._kept: dict[str, _Kept] = {}  # by hexadecimal digest, in order of use, the least recent first
         self._held: dict[str, int] = {}
         self._granted: dict[tuple[str, bytes], str] = {}
-        self._pulls: dict[str, _Pull] = {}
+        self._pulls = SharedWork()
         self._slots = asyncio.Semaphore(PULLS)
         self._opening = asyncio.Lock()
         self._open = False
-        self._salt = secrets.token_bytes(16)
 
     @property
     def used_bytes(self) -> int:
@@ -111,15 +103,16 @@ class UnpackedImages:
         """See `base.Images.hold`."""
         await self.reap()
         name = references.parse(reference)
-        access = (name.pinned, self._fingerprint(login))
+        access = (name.pinned, fingerprint(login))
         found, key = None, self._granted.get(access, "")
         if key not in self._kept:
-            found = await lookup.ask(name, login, self._reach, self._folder, min(limits.IMAGE_BYTES, self._bound))
+            most = min(limits.IMAGE_BYTES, self._bound)
+            found = await lookup.ask(name, lambda one: skopeo.manifest(one, login, self._folder), self._reach, most)
             key = found.reference.digest.removeprefix("sha256:")
         self._held[key] = self._held.get(key, 0) + 1
         try:
             if found is not None:
-                await self._get(key, found, login)
+                await self._fetch(key, found, login)
                 self._grant(access, key)
             yield self._use(key)
         finally:
@@ -127,31 +120,11 @@ class UnpackedImages:
             if not self._held[key]:
                 del self._held[key]
 
-    def _fingerprint(self, login: Login | None) -> bytes:
-        if login is None:
-            return b""
-        data = msgspec.json.encode((login.username, login.password))
-        return hashlib.blake2b(data, key=self._salt).digest()
-
     # -------------------------------------------------------------------------------------------- pulling
 
-    async def _get(self, key: str, found: Found, login: Login | None) -> None:
-        """Pull an image, or wait for who does. It is stopped when nobody waits any more."""
-        if key in self._kept:
-            return
-        pull = self._pulls.get(key)
-        if pull is None:
-            pull = self._pulls[key] = _Pull(asyncio.create_task(self._pull(key, found, login)))
-        pull.waiting += 1
-        try:
-            await asyncio.shield(pull.task)
-        finally:
-            pull.waiting -= 1
-            if not pull.waiting:
-                if self._pulls.get(key) is pull:
-                    del self._pulls[key]
-                pull.task.cancel()
-                await asyncio.gather(pull.task, return_exceptions=True)
+    async def _fetch(self, key: str, found: Found, login: Login | None) -> None:
+        if key not in self._kept:
+            await self._pulls.join(key, lambda: self._pull(key, found, login))
 
     async def _pull(self, key: str, found: Found, login: Login | None) -> None:
         async with self._slots:
