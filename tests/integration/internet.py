@@ -25,6 +25,8 @@ NODE_PUBLIC = "11.9.9.9"
 """A public address of the node itself."""
 NEIGHBOUR_PUBLIC = "11.9.9.10"
 """Of another machine in the node's network."""
+ROUTED = "11.200.0.1"
+"""In a network to which the node has a route of its own."""
 ALLOWED = "11.1.1.1"
 OTHER = "11.1.1.2"
 ALLOWED_6 = "2a00:aaaa::1"
@@ -47,12 +49,13 @@ NAMES = {
     "node.example": [NODE],
     "node-public.example": [NODE_PUBLIC],
     "neighbour.example": [NEIGHBOUR_PUBLIC],
+    "routed.example": [ROUTED],
     "shared.example": [SHARED],
     "private-six.example": [PRIVATE_6],
     "mapped.example": [f"::ffff:{PRIVATE}"],
 }
 
-_FAR = (ALLOWED, OTHER, PRIVATE, METADATA, SHARED)
+_FAR = (ALLOWED, OTHER, ROUTED, PRIVATE, METADATA, SHARED)
 _FAR_6 = (ALLOWED_6, PRIVATE_6)
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -121,6 +124,7 @@ def _build(far: int) -> None:
         "addr add fd77::1/64 dev up0 nodad",
         "link set up0 up",
         "route add default via 192.168.77.2",
+        "route add 11.200.0.0/16 via 192.168.77.2",
         "-6 route add default via fd77::2",
     ]
     there = [

@@ -332,7 +332,7 @@ async def test_a_job_reaches_the_host_it_names_and_nothing_else(net: Internet, n
     named = ["allowed.example", "six.example", "*.wild.example", "mixed.example"]
     lying = [
         *("rebinding.example", "metadata.example", "loopback.example", "node.example", "node-public.example"),
-        *("neighbour.example", "shared.example", "private-six.example", "mapped.example"),
+        *("neighbour.example", "routed.example", "shared.example", "private-six.example", "mapped.example"),
         *(places.PRIVATE, places.METADATA, "127.0.0.1", places.NODE_PUBLIC, places.NEIGHBOUR_PUBLIC, places.PRIVATE_6),
     ]
     destinations = [(host, 443) for host in (*named, *lying)]
@@ -380,7 +380,13 @@ print(json.dumps(said))
             (places.PRIVATE, 443),
             (places.METADATA, 80),
         ),
-        *((places.METADATA, 443), (places.SHARED, 443), (places.NODE, 443), (places.NODE_PUBLIC, 443)),
+        *(
+            (places.METADATA, 443),
+            (places.ROUTED, 443),
+            (places.SHARED, 443),
+            (places.NODE, 443),
+            (places.NODE_PUBLIC, 443),
+        ),
         *((places.NEIGHBOUR_PUBLIC, 443), (places.PRIVATE_6, 443), ("127.0.0.1", 443), ("::1", 443)),
     ]
     async with (

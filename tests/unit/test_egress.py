@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hypernode.agent.egress import policy, reach
+from hypernode.agent.egress import networks, policy
 from hypernode.agent.egress.refusal import Refused
 from hypernode.agent.egress.request import Request, parse
 from hypernode.jobs.model import Destination
@@ -128,7 +128,7 @@ def test_the_machines_own_networks_are_never_reached(
 
 
 def test_every_interface_of_this_machine_counts() -> None:
-    own = reach.networks_of_this_machine()
+    own = networks.networks_of_this_machine()
     assert any(ipaddress.ip_address("127.0.0.1") in network for network in own)
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
         probe.connect(("192.0.2.1", 9))
@@ -143,11 +143,30 @@ def test_every_interface_of_this_machine_counts() -> None:
         ("11.2.3.4", None, "11.2.3.4/32"),
         ("11.2.3.4", "0.0.0.0", "11.2.3.4/32"),
         ("2606::1", "ffff:ffff:ffff:ffff::", "2606::/64"),
-        ("2606::1", "::", "2606::1/128"),
+        ("2606::1", "ffff:ffff:ffff::", "2606::/48"),
+        ("2606::1:2:3", "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff", "2606::/64"),
+        ("2606::1%eth0", "::", "2606::/64"),
     ],
 )
 def test_networks_of_interfaces(address: str, mask: str | None, network: str) -> None:
-    assert str(reach._network(ipaddress.ip_address(address), mask)) == network
+    assert str(networks.of_interface(address, mask)) == network
+
+
+def test_networks_of_routes() -> None:
+    four = """Iface Destination Gateway Flags RefCnt Use Metric Mask MTU Window IRTT
+up0 00000000 024DA8C0 0003 0 0 0 00000000 0 0 0
+tun0 00000000 0100000B 0003 0 0 0 00000080 0 0 0
+tun0 0000058D 00000000 0001 0 0 0 0000FFFF 0 0 0
+up0 08090B0B 00000000 0001 0 0 0 F8FFFFFF 0 0 0"""
+    nowhere = "0" * 32
+    rest = f"00 {nowhere} 00000400 00000001 00000000 00000003 up0"
+    six = [
+        f"2a00aaaa000000000000000000000000 30 {nowhere} {rest}",
+        f"20000000000000000000000000000000 03 {nowhere} {rest}",
+        f"{nowhere} 00 {nowhere} {rest}",
+    ]
+    found = [str(network) for network in networks._of_routes(four.splitlines(), six)]
+    assert found == ["141.5.0.0/16", "11.11.9.8/29", "2a00:aaaa::/48"]
 
 
 # ------------------------------------------------------------------------------------------------ requests

@@ -19,6 +19,7 @@ from hypernode.agent.egress import reach
 from hypernode.agent.egress.proxy import Proxy
 from hypernode.agent.egress.reach import Reach
 from hypernode.agent.egress.refusal import Refused
+from hypernode.agent.egress.tunnel import Turn
 from hypernode.jobs.model import Destination
 
 MIB = 1 << 20
@@ -365,6 +366,27 @@ async def test_connections_that_say_nothing_only_take_the_tasks_own_places() -> 
         writer.close()
         for sock in silent:
             sock.close()
+
+
+async def test_a_tasks_connections_take_turns() -> None:
+    """In one round of the event loop only one of them reads."""
+    turn, rounds, done = Turn(), 0, False
+
+    async def count() -> None:
+        nonlocal rounds
+        while not done:
+            rounds += 1
+            await asyncio.sleep(0)
+
+    async def read() -> int:
+        async with turn:
+            return rounds
+
+    counting = asyncio.create_task(count())
+    seen = await asyncio.gather(*(read() for _ in range(20)))
+    done = True
+    await counting
+    assert len(set(seen)) == 20
 
 
 async def test_a_flood_leaves_the_event_loop_to_others() -> None:

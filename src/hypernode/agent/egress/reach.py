@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import ipaddress
 import socket
 import threading
 from collections.abc import Callable, Iterable
 from typing import Final
 
-import psutil
-
 from hypernode.agent.egress import policy
+from hypernode.agent.egress.networks import networks_of_this_machine
 from hypernode.agent.egress.refusal import Refused
 from hypernode.jobs.model import Destination
 
@@ -23,8 +21,6 @@ CONNECT_S: Final = 10.0
 """For each address."""
 ADDRESSES: Final = 4
 """Of one host, tried in turn."""
-LEAST_PREFIX: Final = 8
-"""Half the internet is nobody's own network: an interface that says so only stands for itself."""
 WINDOW_BYTES: Final = 1 << 20
 """What a host may have on its way to a task that doesn't read."""
 
@@ -119,26 +115,6 @@ def addresses_of(host: str, port: int) -> list[str]:
     """What the machine's resolver says. Raises OSError."""
     found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_ADDRCONFIG)
     return list(dict.fromkeys(str(entry[4][0]) for entry in found))
-
-
-def networks_of_this_machine() -> list[policy.Network]:
-    """Every network that an interface of this machine belongs to, and the other ends of its point-to-point links."""
-    found: list[policy.Network] = []
-    for interface in psutil.net_if_addrs().values():
-        for entry in interface:
-            if entry.family not in (socket.AF_INET, socket.AF_INET6):
-                continue
-            for address, mask in ((entry.address, entry.netmask), (entry.ptp, None)):
-                if address:
-                    found.append(_network(ipaddress.ip_address(address.partition("%")[0]), mask))
-    return found
-
-
-def _network(address: ipaddress.IPv4Address | ipaddress.IPv6Address, mask: str | None) -> policy.Network:
-    bits = int(ipaddress.ip_address(mask)).bit_count() if mask else 0
-    if bits < LEAST_PREFIX:
-        bits = address.max_prefixlen
-    return ipaddress.ip_network((address, bits), strict=False)
 
 
 async def _connect(address: str, port: int) -> socket.socket:
