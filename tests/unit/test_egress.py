@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import ipaddress
 import socket
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from hypernode.agent import plan
 from hypernode.agent.egress import networks, policy
 from hypernode.agent.egress.refusal import Refused
 from hypernode.agent.egress.request import Request, parse
+from hypernode.agent.sandboxes.base import Image
+from hypernode.jobs import model as jobs
 from hypernode.jobs.model import Destination
+from hypernode.protocol.messages import LeaseRef
 
 LABELS = st.from_regex(r"[a-z0-9]([a-z0-9-]{0,8}[a-z0-9])?", fullmatch=True)
 NAMES = st.lists(LABELS, min_size=1, max_size=4).map(".".join).map(lambda name: f"{name}.org")
@@ -221,6 +226,38 @@ def test_no_head_breaks_the_reader(junk: bytes) -> None:
             continue
         assert policy.normal_host(read.host) == read.host
         assert read.head == b"" or read.head.count(b"\r\n\r\n") == 1
+
+
+# ------------------------------------------------------------------------------------------------ what a task is told
+
+
+def test_a_container_is_told_the_way_out_above_its_image_and_below_its_job() -> None:
+    image = Image(
+        root="/image",
+        entrypoint=("/bin/true",),
+        command=(),
+        environment={"HTTPS_PROXY": "image", "NO_PROXY": "image", "OTHER": "image"},
+        working_folder="/",
+    )
+    name = f"registry.example/a@sha256:{'0' * 64}"
+    wanted: dict[str, Any] = {"version": 1, "runtime": {"type": "container", "image": name}, "cap": 1}
+    lease = LeaseRef(bytes(16), 0, 1)
+    shut = plan.container_task(lease, jobs.parse(wanted), {}, image)
+    assert not shut.egress
+    assert shut.environment["HTTPS_PROXY"] == "image"
+    document = jobs.parse(
+        {**wanted, "network": {"egress": [{"host": "a.org"}]}, "environment": {"ALL_PROXY": "job", "all_proxy": "job"}}
+    )
+    task = plan.container_task(lease, document, {}, image)
+    there = "http://127.0.0.1:3128"
+    assert task.egress
+    assert {name: task.environment[name] for name in ("HTTPS_PROXY", "http_proxy", "ALL_PROXY", "OTHER")} == {
+        "HTTPS_PROXY": there,
+        "http_proxy": there,
+        "ALL_PROXY": "job",
+        "OTHER": "image",
+    }
+    assert task.environment["NO_PROXY"] == task.environment["no_proxy"] == "localhost,127.0.0.1,::1"
 
 
 def test_a_refusal_is_one_answer() -> None:
