@@ -144,9 +144,11 @@ class LocalNetwork:
         return asyncio.run(read())
 
     def isolation(self) -> int | None:
-        """The least isolation its nodes proved; None without nodes."""
+        """The isolation that a Python job may ask for and still run on each of its nodes; None where none runs Python."""
         with Client(self.url, self.client_key) as client:
-            return min((n.capabilities.isolation for n in client.nodes() if n.capabilities is not None), default=None)
+            offers = [node.capabilities.sandboxes for node in client.nodes() if node.capabilities is not None]
+        levels = [[one.isolation for one in sandboxes if "python" in one.runtimes] for sandboxes in offers]
+        return min((max(found) for found in levels if found), default=None)
 
     # ── nodes ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
