@@ -83,21 +83,34 @@ class EngineClient:
 
     @asynccontextmanager
     async def stream(
-        self, method: str, path: str, query: Mapping[str, str | int] | None = None, *, body: object = None
+        self,
+        method: str,
+        path: str,
+        query: Mapping[str, str | int] | None = None,
+        *,
+        body: object = None,
+        headers: Mapping[str, str] | None = None,
     ) -> AsyncIterator[AsyncIterator[bytes]]:
         """What a call answers, as it comes; without a deadline once it has begun. Raises as `ask` does."""
-        response = await self.open(method, path, query, body=body)
+        response = await self.open(method, path, query, body=body, headers=headers)
         try:
             yield _reading(response)
         finally:
             await response.aclose()
 
     async def open(
-        self, method: str, path: str, query: Mapping[str, str | int] | None = None, *, body: object = None
+        self,
+        method: str,
+        path: str,
+        query: Mapping[str, str | int] | None = None,
+        *,
+        body: object = None,
+        headers: Mapping[str, str] | None = None,
     ) -> httpx.Response:
         """A response whose body is still to be read, and which the caller closes. Raises as `ask` does."""
         timeout = httpx.Timeout(START_S, read=None)
         request = self._request(method, path, body, query, None, timeout)
+        request.headers.update(headers or {})
         try:
             response = await self._http.send(request, stream=True)
         except (httpx.TransportError, OSError) as error:

@@ -1,0 +1,349 @@
+"""Images in a container engine's own store: the engine pulls them, we know which of them are ours.
+
+Before it pulls, we ask the registry ourselves: whether whoever asks may have the image, how large it is, and that it
+isn't in the operator's own network. What the engine then unpacks we can only watch, and stop when it becomes too much.
+
+Ours are those that were not there when we first needed them. They are noted in a file, before they are pulled, and
+removed by the name we pulled them under, so that an image which the operator has under another name stays.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import contextlib
+import logging
+import platform
+import shutil
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from hypernode.agent.images import lookup
+from hypernode.agent.images.lookup import Found, fingerprint
+from hypernode.agent.images.meanings import meaning
+from hypernode.agent.images.sharing import SharedWork
+from hypernode.agent.sandboxes.base import Image, ImageError, Login, SandboxError
+from hypernode.agent.sandboxes.engine.api import START_S, EngineClient, Refused
+from hypernode.agent.sandboxes.engine.find import Engine, Kind
+from hypernode.images import manifests, references, registry
+from hypernode.images.manifests import Unusable
+from hypernode.images.reach import Reach
+from hypernode.images.references import Reference
+from hypernode.kernel import errors, limits
+
+PULLS: Final = 2
+PULL_S: Final = 25 * 60.0
+WATCH_S: Final = 0.2
+SLACK_BYTES: Final = limits.GIB
+"""How much of the engine's disk others may fill while we watch it for what a pull takes."""
+GRANTS: Final = 4096
+LINE_BYTES: Final = limits.MIB
+LIBPOD: Final = "/v4.0.0/libpod"
+
+log = logging.getLogger(__name__)
+
+
+class _Kept(msgspec.Struct):
+    """An image of ours, in the file."""
+
+    size_bytes: int
+    used_at_ns: int
+
+
+class _Noted(msgspec.Struct):
+    """The file."""
+
+    ours: dict[str, _Kept] = {}
+    public: dict[str, str] = {}
+    """Names under which a registry gave an image to everybody, each with that of the manifest for this machine."""
+
+
+class _Inspected(msgspec.Struct, rename="pascal"):
+    id: str
+    size: int = 0
+    os: str = ""
+    architecture: str = ""
+    config: msgspec.Raw = msgspec.Raw(b"null")
+
+
+class _Info(msgspec.Struct):
+    folder: str = msgspec.field(name="DockerRootDir", default="")
+
+
+class _Line(msgspec.Struct):
+    error: str = ""
+
+
+class EngineImages:
+    """Implements `base.Images` for one engine, whatever its runtimes. `folder` is this object's alone.
+
+    At most `bound_bytes` of what it had pulled are kept but for what is in use; the least recently used go first.
+    """
+
+    def __init__(self, engine: Engine, folder: Path, bound_bytes: int, *, reach: Reach | None = None) -> None:
+        """`reach` says which registries may have addresses that aren't public. Touches nothing yet."""
+        self._engine = engine
+        self._api = EngineClient(engine.socket)
+        self._file = folder / "images.json"
+        self._bound = bound_bytes
+        self._reach = reach or Reach()
+        self._ours: dict[str, _Kept] = {}  # by pinned name
+        self._held: dict[str, int] = {}
+        self._granted: dict[tuple[str, bytes], str] = {}
+        self._pulls = SharedWork()
+        self._slots = asyncio.Semaphore(PULLS)
+        self._opening = asyncio.Lock()
+        self._open = False
+
+    @property
+    def used_bytes(self) -> int:
+        """Bytes of all images of ours, each as large as if it shared no layer with others."""
+        return sum(kept.size_bytes for kept in self._ours.values())
+
+    async def close(self) -> None:
+        """Drop every connection. The images stay."""
+        await self._api.close()
+
+    @contextlib.asynccontextmanager
+    async def hold(self, reference: str, login: Login | None = None) -> AsyncIterator[Image]:
+        """See `base.Images.hold`."""
+        await self._look()
+        name = references.parse(reference)
+        access = (name.pinned, fingerprint(login))
+        found = None
+        own = self._granted.get(access)
+        if own is None:
+            found = await self._ask(name, login)
+            own = found.reference.pinned
+        self._held[own] = self._held.get(own, 0) + 1
+        try:
+            inspected = await self._inspect(own)
+            if inspected is None:
+                inspected = await self._fetch(found or await self._ask(name, login), login)
+            image = _image(inspected, name)
+            if len(self._granted) >= GRANTS:
+                self._granted.clear()
+            self._granted[access] = own
+            if own in self._ours:
+                self._ours[own].used_at_ns = time.time_ns()
+                self._save()
+            yield image
+        finally:
+            self._held[own] -= 1
+            if not self._held[own]:
+                del self._held[own]
+
+    # ------------------------------------------------------------------------------------------------ asking
+
+    async def _ask(self, name: Reference, login: Login | None) -> Found:
+        pair = (login.username, login.password) if login is not None else None
+
+        async def fetch(one: Reference) -> bytes:
+            try:
+                return await registry.fetch(one, pair, reach=self._reach)
+            except errors.HypernodeError as error:
+                raise _failed(one, error) from error
+
+        return await lookup.ask(name, fetch, self._reach, min(limits.IMAGE_BYTES, self._bound))
+
+    async def _inspect(self, own: str) -> _Inspected | None:
+        """What the engine knows about an image, None if it doesn't have it."""
+        try:
+            return await self._api.ask("GET", f"/images/{own}/json", _Inspected)
+        except Refused as error:
+            if error.status == 404:
+                return None
+            raise ImageError("image.failed", f"{self._engine.name} does not say what it has: {error}") from error
+        except SandboxError as error:
+            raise ImageError("image.failed", str(error)) from error
+
+    # ------------------------------------------------------------------------------------------------ pulling
+
+    async def _fetch(self, found: Found, login: Login | None) -> _Inspected:
+        own = found.reference.pinned
+        await self._pulls.join(own, lambda: self._pull(found, login))
+        inspected = await self._inspect(own)
+        if inspected is None:
+            raise ImageError("image.failed", f"{self._engine.name} pulled it and does not have it; its log may say why")
+        return inspected
+
+    async def _pull(self, found: Found, login: Login | None) -> None:
+        own = found.reference.pinned
+        async with self._slots:
+            started = time.monotonic()
+            kept = self._ours[own] = _Kept(found.manifest.size_bytes, time.time_ns())
+            self._save()
+            try:
+                await self._transfer(found.reference, login)
+                inspected = await self._inspect(own)
+                kept.size_bytes = inspected.size if inspected is not None else 0
+                if kept.size_bytes > self._most:
+                    raise self._too_large()
+                await self._make_room()
+            except BaseException:
+                await self._remove(own)
+                raise
+            finally:
+                self._save()
+            log.info("pulled %s: %d bytes in %.1f s", own, kept.size_bytes, time.monotonic() - started)
+
+    async def _transfer(self, reference: Reference, login: Login | None) -> None:
+        path, query = f"{LIBPOD}/images/pull", {"reference": reference.pinned}
+        if self._engine.kind is Kind.DOCKER:
+            path = "/images/create"
+            query = {"fromImage": f"{reference.registry}/{reference.repository}", "tag": reference.digest}
+        else:
+            _, host, port = self._reach.address(reference.registry)
+            query["tlsVerify"] = "false" if self._reach.is_plain(host, port) else "true"
+        headers = {"X-Registry-Auth": _authorisation(reference, login)} if login is not None else {}
+        try:
+            async with asyncio.timeout(PULL_S), self._api.stream("POST", path, query, headers=headers) as parts:
+                said = await self._watched(parts)
+        except Refused as error:
+            said = str(error)
+        except SandboxError as error:
+            raise ImageError("image.failed", str(error)) from error
+        except TimeoutError as error:
+            raise ImageError("image.registry_unreachable", f"{reference.registry} was too slow") from error
+        if said:
+            log.info("%s, for %s: %s", self._engine.name, reference.pinned, said)
+            raise meaning(reference, said, self._engine.name)
+
+    async def _watched(self, parts: AsyncIterator[bytes]) -> str:
+        """Read what the engine says of a pull to its end; its last error. Raises ImageError once it fills the disk."""
+        reading = asyncio.ensure_future(_last_error(parts))
+        watching = asyncio.ensure_future(self._fills_disk())
+        try:
+            await asyncio.wait([reading, watching], return_when=asyncio.FIRST_COMPLETED)
+            if watching.done():
+                await watching
+                raise self._too_large()
+            return await reading
+        finally:
+            for task in (reading, watching):
+                task.cancel()
+            await asyncio.gather(reading, watching, return_exceptions=True)
+
+    async def _fills_disk(self) -> None:
+        """Returns when more of the engine's disk has gone than an image may take, packed and unpacked."""
+        info = await self._api.ask("GET", "/info", _Info)
+        folder = Path(info.folder)
+        if not info.folder or not await asyncio.to_thread(folder.is_dir):
+            log.warning(
+                "%s does not say where it keeps images: how much a pull takes is not watched", self._engine.name
+            )
+            await asyncio.get_running_loop().create_future()
+        least = max(shutil.disk_usage(folder).free - 2 * self._most - SLACK_BYTES, SLACK_BYTES)
+        while True:
+            if shutil.disk_usage(folder).free <= least:
+                return
+            await asyncio.sleep(WATCH_S)
+
+    @property
+    def _most(self) -> int:
+        return min(limits.IMAGE_BYTES, self._bound)
+
+    def _too_large(self) -> ImageError:
+        return ImageError("image.too_large", f"unpacked it has more than the {self._most} bytes this node takes")
+
+    # ------------------------------------------------------------------------------------------------ keeping
+
+    async def _make_room(self) -> None:
+        """Remove what was used longest ago and nobody holds until the bound holds. Raises ImageError."""
+        for own, kept in sorted(self._ours.items(), key=lambda item: item[1].used_at_ns):
+            if self.used_bytes <= self._bound:
+                return
+            if own not in self._held and self._ours.get(own) is kept:
+                await self._remove(own)
+        if self.used_bytes > self._bound:
+            raise ImageError("image.failed", f"no room: {self._bound} bytes are taken by images of running jobs")
+
+    async def _remove(self, own: str) -> None:
+        """Have the engine forget our name for an image, and the image if nothing else names it. What a container still
+        uses, and what an engine that is away has, stays ours and is removed another time."""
+        try:
+            await self._api.do("DELETE", f"/images/{own}", within_s=START_S)
+        except Refused as error:
+            if error.status != 404:
+                log.info("%s keeps %s: %s", self._engine.name, own, error)
+                return
+        except SandboxError as error:
+            log.warning("%s keeps %s: %s", self._engine.name, own, error)
+            return
+        self._ours.pop(own, None)
+        self._save()
+
+    async def _look(self) -> None:
+        """Learn, once, which images are ours."""
+        async with self._opening:
+            if self._open:
+                return
+            self._file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            with contextlib.suppress(FileNotFoundError, msgspec.DecodeError):
+                noted = msgspec.json.decode(self._file.read_bytes(), type=_Noted)
+                self._ours = noted.ours
+                self._granted = {(name, b""): own for name, own in noted.public.items()}
+            for own in list(self._ours):
+                if await self._inspect(own) is None:
+                    del self._ours[own]
+            self._open = True
+
+    def _save(self) -> None:
+        new = self._file.with_suffix(".new")
+        public = {name: own for (name, login), own in self._granted.items() if not login and own in self._ours}
+        new.write_bytes(msgspec.json.encode(_Noted(self._ours, public)))
+        new.replace(self._file)
+
+
+def _image(inspected: _Inspected, name: Reference) -> Image:
+    about = {"os": inspected.os, "architecture": inspected.architecture, "config": inspected.config}
+    try:
+        process = manifests.configuration(msgspec.json.encode(about), platform.machine())
+    except Unusable as error:
+        raise ImageError("image.unsupported", f"{name.pinned}: {error}", job_fault=not error.machine) from error
+    return Image(
+        root=inspected.id,
+        entrypoint=process.entrypoint or (),
+        command=process.command or (),
+        environment=process.variables(),
+        working_folder=process.folder or "",
+    )
+
+
+def _authorisation(reference: Reference, login: Login) -> str:
+    about = {"username": login.username, "password": login.password, "serveraddress": reference.registry}
+    return base64.urlsafe_b64encode(msgspec.json.encode(about)).decode()
+
+
+async def _last_error(parts: AsyncIterator[bytes]) -> str:
+    """Of lines of JSON that an engine writes while it pulls, what the last one with an error says."""
+    said, rest = "", b""
+    async for part in parts:
+        *lines, rest = (rest + part).split(b"\n")
+        rest = rest[-LINE_BYTES:]
+        for line in lines:
+            said = _error_of(line) or said
+    return _error_of(rest) or said
+
+
+def _error_of(line: bytes) -> str:
+    try:
+        return msgspec.json.decode(line, type=_Line).error
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return ""
+
+
+def _failed(reference: Reference, error: errors.HypernodeError) -> ImageError:
+    match error:
+        case errors.ImageNotFound() | errors.ImageDenied():
+            return ImageError(error.code, str(error), job_fault=True)
+        case errors.ImageInvalid():
+            return ImageError("image.unsupported", str(error), job_fault=True)
+        case errors.RegistryUnreachable():
+            return ImageError(error.code, f"{reference.registry} cannot be asked from this node")
+        case _:
+            return ImageError("image.denied", str(error))
