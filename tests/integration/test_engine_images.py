@@ -18,7 +18,7 @@ import pytest
 
 from engines import RunningEngine, docker_engine, podman_engine  # noqa: F401  fixtures
 from hypernode.agent.sandboxes.base import ImageError, Login
-from hypernode.agent.sandboxes.engine import images as engine_images
+from hypernode.agent.sandboxes.engine import pulling
 from hypernode.agent.sandboxes.engine.api import EngineClient, Refused
 from hypernode.agent.sandboxes.engine.images import EngineImages
 from hypernode.images.reach import Reach
@@ -178,7 +178,7 @@ async def test_a_pull_that_fills_the_disk_is_stopped(
     """As it looks from where the watch stands: the disk's free space falls."""
     free = iter([10**15, *[10**9] * 100])
     monkeypatch.setattr(shutil, "disk_usage", lambda folder: type("", (), {"free": next(free)}))
-    monkeypatch.setattr(engine_images, "WATCH_S", 0)
+    monkeypatch.setattr(pulling, "WATCH_S", 0)
     name = sized(registry, "flood", 40)
     assert (await refused(images, name)).code == "image.too_large"
     assert images.used_bytes == 0

@@ -6,8 +6,6 @@ import asyncio
 import gzip
 import json
 import ssl
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -21,7 +19,7 @@ from hypernode.images import references
 from hypernode.images import registry as registries
 from hypernode.images.reach import Reach
 from hypernode.kernel.errors import ImageDenied, ImageInvalid, ImageNotFound, RegistryNotAllowed, RegistryUnreachable
-from registries import PASSWORD, USER, Registry, TokenServer, busybox, digest
+from registries import PASSWORD, USER, Registry, TokenServer, busybox, digest, http, server
 
 LOGIN = (USER, PASSWORD)
 MANIFEST = json.dumps(
@@ -94,34 +92,6 @@ async def test_a_changed_manifest_is_noticed(registry: Registry) -> None:
 
 
 # ------------------------------------------------------------------------------------------------ hostile ones
-
-Answer = Callable[[str, dict[str, str]], bytes]
-
-
-@asynccontextmanager
-async def server(answer: Answer, context: ssl.SSLContext | None = None) -> AsyncIterator[str]:
-    """A server that answers each request, a path and headers, with the bytes that `answer` gives."""
-
-    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        try:
-            head = (await reader.readuntil(b"\r\n\r\n")).decode().split("\r\n")
-            headers = {k.lower(): v for k, _, v in (line.partition(": ") for line in head[1:] if line)}
-            writer.write(answer(head[0].split()[1], headers))
-            await writer.drain()
-        except (ConnectionError, asyncio.IncompleteReadError):
-            pass
-        finally:
-            writer.close()
-
-    listening = await asyncio.start_server(serve, "127.0.0.1", 0, ssl=context)
-    async with listening:
-        yield f"127.0.0.1:{listening.sockets[0].getsockname()[1]}"
-
-
-def http(status: int, body: bytes = b"", **headers: str) -> bytes:
-    lines = [f"HTTP/1.1 {status} Whatever", f"Content-Length: {len(body)}", "Connection: close"]
-    lines += [f"{name.replace('_', '-')}: {value}" for name, value in headers.items()]
-    return "\r\n".join([*lines, "", ""]).encode() + body
 
 
 async def test_the_digest_is_that_of_the_bytes_whatever_the_header_says() -> None:

@@ -10,11 +10,9 @@ removed by the name we pulled them under, so that an image which the operator ha
 from __future__ import annotations
 
 import asyncio
-import base64
 import contextlib
 import logging
 import platform
-import shutil
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -24,11 +22,11 @@ import msgspec
 
 from hypernode.agent.images import lookup
 from hypernode.agent.images.lookup import Found, fingerprint
-from hypernode.agent.images.meanings import meaning
 from hypernode.agent.images.sharing import SharedWork
 from hypernode.agent.sandboxes.base import Image, ImageError, Login, SandboxError
 from hypernode.agent.sandboxes.engine.api import START_S, EngineClient, Refused
-from hypernode.agent.sandboxes.engine.find import Engine, Kind
+from hypernode.agent.sandboxes.engine.find import Engine
+from hypernode.agent.sandboxes.engine.pulling import pull, too_large
 from hypernode.images import manifests, references, registry
 from hypernode.images.manifests import Unusable
 from hypernode.images.reach import Reach
@@ -36,13 +34,7 @@ from hypernode.images.references import Reference
 from hypernode.kernel import errors, limits
 
 PULLS: Final = 2
-PULL_S: Final = 25 * 60.0
-WATCH_S: Final = 0.2
-SLACK_BYTES: Final = limits.GIB
-"""How much of the engine's disk others may fill while we watch it for what a pull takes."""
 GRANTS: Final = 4096
-LINE_BYTES: Final = limits.MIB
-LIBPOD: Final = "/v4.0.0/libpod"
 
 log = logging.getLogger(__name__)
 
@@ -68,14 +60,6 @@ class _Inspected(msgspec.Struct, rename="pascal"):
     os: str = ""
     architecture: str = ""
     config: msgspec.Raw = msgspec.Raw(b"null")
-
-
-class _Info(msgspec.Struct):
-    folder: str = msgspec.field(name="DockerRootDir", default="")
-
-
-class _Line(msgspec.Struct):
-    error: str = ""
 
 
 class EngineImages:
@@ -178,11 +162,11 @@ class EngineImages:
             kept = self._ours[own] = _Kept(found.manifest.size_bytes, time.time_ns())
             self._save()
             try:
-                await self._transfer(found.reference, login)
+                await pull(self._api, self._engine, found.reference, login, reach=self._reach, most_bytes=self._most)
                 inspected = await self._inspect(own)
                 kept.size_bytes = inspected.size if inspected is not None else 0
                 if kept.size_bytes > self._most:
-                    raise self._too_large()
+                    raise too_large(self._most)
                 await self._make_room()
             except BaseException:
                 await self._remove(own)
@@ -191,64 +175,9 @@ class EngineImages:
                 self._save()
             log.info("pulled %s: %d bytes in %.1f s", own, kept.size_bytes, time.monotonic() - started)
 
-    async def _transfer(self, reference: Reference, login: Login | None) -> None:
-        path, query = f"{LIBPOD}/images/pull", {"reference": reference.pinned}
-        if self._engine.kind is Kind.DOCKER:
-            path = "/images/create"
-            query = {"fromImage": f"{reference.registry}/{reference.repository}", "tag": reference.digest}
-        else:
-            _, host, port = self._reach.address(reference.registry)
-            query["tlsVerify"] = "false" if self._reach.is_plain(host, port) else "true"
-        headers = {"X-Registry-Auth": _authorisation(reference, login)} if login is not None else {}
-        try:
-            async with asyncio.timeout(PULL_S), self._api.stream("POST", path, query, headers=headers) as parts:
-                said = await self._watched(parts)
-        except Refused as error:
-            said = str(error)
-        except SandboxError as error:
-            raise ImageError("image.failed", str(error)) from error
-        except TimeoutError as error:
-            raise ImageError("image.registry_unreachable", f"{reference.registry} was too slow") from error
-        if said:
-            log.info("%s, for %s: %s", self._engine.name, reference.pinned, said)
-            raise meaning(reference, said, self._engine.name)
-
-    async def _watched(self, parts: AsyncIterator[bytes]) -> str:
-        """Read what the engine says of a pull to its end; its last error. Raises ImageError once it fills the disk."""
-        reading = asyncio.ensure_future(_last_error(parts))
-        watching = asyncio.ensure_future(self._fills_disk())
-        try:
-            await asyncio.wait([reading, watching], return_when=asyncio.FIRST_COMPLETED)
-            if watching.done():
-                await watching
-                raise self._too_large()
-            return await reading
-        finally:
-            for task in (reading, watching):
-                task.cancel()
-            await asyncio.gather(reading, watching, return_exceptions=True)
-
-    async def _fills_disk(self) -> None:
-        """Returns when more of the engine's disk has gone than an image may take, packed and unpacked."""
-        info = await self._api.ask("GET", "/info", _Info)
-        folder = Path(info.folder)
-        if not info.folder or not await asyncio.to_thread(folder.is_dir):
-            log.warning(
-                "%s does not say where it keeps images: how much a pull takes is not watched", self._engine.name
-            )
-            await asyncio.get_running_loop().create_future()
-        least = max(shutil.disk_usage(folder).free - 2 * self._most - SLACK_BYTES, SLACK_BYTES)
-        while True:
-            if shutil.disk_usage(folder).free <= least:
-                return
-            await asyncio.sleep(WATCH_S)
-
     @property
     def _most(self) -> int:
         return min(limits.IMAGE_BYTES, self._bound)
-
-    def _too_large(self) -> ImageError:
-        return ImageError("image.too_large", f"unpacked it has more than the {self._most} bytes this node takes")
 
     # ------------------------------------------------------------------------------------------------ keeping
 
@@ -312,29 +241,6 @@ def _image(inspected: _Inspected, name: Reference) -> Image:
         environment=process.variables(),
         working_folder=process.folder or "",
     )
-
-
-def _authorisation(reference: Reference, login: Login) -> str:
-    about = {"username": login.username, "password": login.password, "serveraddress": reference.registry}
-    return base64.urlsafe_b64encode(msgspec.json.encode(about)).decode()
-
-
-async def _last_error(parts: AsyncIterator[bytes]) -> str:
-    """Of lines of JSON that an engine writes while it pulls, what the last one with an error says."""
-    said, rest = "", b""
-    async for part in parts:
-        *lines, rest = (rest + part).split(b"\n")
-        rest = rest[-LINE_BYTES:]
-        for line in lines:
-            said = _error_of(line) or said
-    return _error_of(rest) or said
-
-
-def _error_of(line: bytes) -> str:
-    try:
-        return msgspec.json.decode(line, type=_Line).error
-    except (msgspec.DecodeError, UnicodeDecodeError):
-        return ""
 
 
 def _failed(reference: Reference, error: errors.HypernodeError) -> ImageError:
