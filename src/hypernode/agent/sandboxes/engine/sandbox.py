@@ -108,9 +108,13 @@ class EngineSandbox:
     `Limits.processes` bounds what the host sees; see OWN_KERNEL_THREADS for runtimes with a kernel of their own.
     """
 
-    def __init__(self, home: Path, interpreter: Interpreter, engine: Engine) -> None:
-        """`interpreter` runs the attacks of `probe`; tasks bring their own mounts. Touches nothing yet."""
+    def __init__(
+        self, home: Path, interpreter: Interpreter, engine: Engine, *, images: Images | None = None
+    ) -> None:
+        """`interpreter` runs the attacks of `probe`; tasks bring their own mounts. `images` are those of the engine,
+        which its runtimes share. Touches nothing yet."""
         self.engine = engine
+        self._images = images
         self._home = home.resolve()
         self._interpreter = interpreter
         self._prefix = owned.prefix(self._home)
@@ -130,7 +134,7 @@ class EngineSandbox:
     @property
     def images(self) -> Images | None:
         """See `base.Sandbox.images`."""
-        return None
+        return self._images
 
     async def probe(self) -> Capabilities:
         """See `base.Sandbox.probe`. Takes some seconds."""
