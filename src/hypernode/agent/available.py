@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,6 +15,8 @@ from hypernode.agent.interpreter import Interpreter
 from hypernode.agent.sandboxes.base import Sandbox
 from hypernode.agent.sandboxes.bubblewrap import BubblewrapSandbox
 from hypernode.agent.sandboxes.engine import find
+from hypernode.agent.sandboxes.engine.find import Engine
+from hypernode.agent.sandboxes.engine.images import EngineImages
 from hypernode.agent.sandboxes.engine.sandbox import EngineSandbox
 from hypernode.agent.sandboxes.process import ProcessSandbox
 from hypernode.agent.wasm.host import WasmHost
@@ -41,12 +44,15 @@ class Store:
         if self._policy.allows("bubblewrap"):
             found.append(self._bubblewrap())
         engines = [engine for engine in await find.find(os.environ) if self._policy.allows(engine.name)]
+        images: dict[Path, EngineImages] = {}
         for engine in sorted(engines, key=lambda engine: engine.own_kernel):
             home = self._folder / "engines" / engine.name.replace("/", "-")
+            if engine.socket not in images:  # all runtimes of an engine have the same images
+                images[engine.socket] = self._engine_images(engine)
             found.append(
                 self._backend(
                     engine.name,
-                    EngineSandbox(home, self._interpreter, engine),
+                    EngineSandbox(home, self._interpreter, engine, images=images[engine.socket]),
                     best=3 if engine.own_kernel else 2,
                     # gVisor's loopback is its own: nobody could listen there for a task.
                     egress=not engine.own_kernel,
@@ -66,6 +72,11 @@ class Store:
         sandbox = BubblewrapSandbox(self._folder / "sandbox", self._interpreter, images=images)
         lacks = Failure("container", why_not) if why_not is not None else None
         return self._backend("bubblewrap", sandbox, lacks=lacks)
+
+    def _engine_images(self, engine: Engine) -> EngineImages:
+        place = hashlib.sha256(os.fsencode(engine.socket)).hexdigest()[:12]
+        folder = self._folder / "engines" / f"images-{place}"
+        return EngineImages(engine, folder, self._policy.cache_bytes, reach=Reach(self._policy.registries))
 
     def _backend(
         self,
