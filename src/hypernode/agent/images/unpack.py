@@ -12,7 +12,6 @@ The last line of the standard output is `ok BYTES FILES`, or the code of an Imag
 
 from __future__ import annotations
 
-import contextlib
 import os
 import select
 import shutil
@@ -21,10 +20,9 @@ import stat
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from typing import Final, NamedTuple
 
-from hypernode.agent.sandboxes import child, host, namespaces, volumes
+from hypernode.agent.sandboxes import child, folders, host, namespaces, volumes
 
 USER: Final = 231_071
 """Host user that umoci becomes: beside those of jobs, and of no job."""
@@ -108,10 +106,9 @@ def _prepare(layout: str, most_bytes: int, most_files: int) -> Place:
 
 
 def _umoci(place: Place, most_bytes: int, most_files: int) -> None:
-    for folder, _, names in os.walk(place.layout):
-        os.chmod(folder, 0o755)
-        for name in names:
-            os.chmod(f"{folder}/{name}", 0o644)
+    os.chmod(place.layout, 0o755)
+    for path, state in folders.walk(place.layout):
+        os.chmod(path, 0o755 if stat.S_ISDIR(state.st_mode) else 0o644)
     bubblewrap = shutil.which("bwrap")
     if bubblewrap is None:
         raise Failed("image.failed", "bubblewrap is missing: apt install bubblewrap")
@@ -186,7 +183,7 @@ def _wait(process: int, reader: int, place: Place, most_bytes: int, most_files: 
                     poll.unregister(reader)
             if ended in ready:
                 return said.decode(errors="replace"), over
-            if not place.volume and not over and _exceeds(place.work, most_bytes, most_files):
+            if not place.volume and not over and folders.over_limit(place.work, most_files, most_bytes):
                 over = True
                 signal.pidfd_send_signal(ended, signal.SIGKILL)
             if time.monotonic() > until:
@@ -195,15 +192,6 @@ def _wait(process: int, reader: int, place: Place, most_bytes: int, most_files: 
     finally:
         os.close(ended)
         os.close(reader)
-
-
-def _exceeds(folder: str, most_bytes: int, most_files: int) -> bool:
-    used = 0
-    for files, (_, state) in enumerate(_walk(folder), 1):
-        used += state.st_blocks * 512
-        if used > most_bytes or files > most_files:
-            return True
-    return False
 
 
 def _is_full(work: str) -> bool:
@@ -237,7 +225,7 @@ def seal(root: str) -> tuple[int, int]:
     if len(entries) > TOP_ENTRIES:
         raise Failed("image.unsupported", f"its root folder has {len(entries)} entries, at most {TOP_ENTRIES} can be")
     _fill_etc(f"{root}/etc")
-    for path, state in _walk(root):
+    for path, state in folders.walk(root):
         kind = stat.S_IFMT(state.st_mode)
         if kind == stat.S_IFREG:
             run = 0o111 if state.st_mode & 0o111 else 0
@@ -250,19 +238,6 @@ def seal(root: str) -> tuple[int, int]:
         files += 1
         used += state.st_blocks * 512
     return used, files
-
-
-def _walk(root: str) -> Iterator[tuple[str, os.stat_result]]:
-    """Everything below a folder, each before what is in it. Not by `os.walk`, which calls itself for each level."""
-    todo = [root]
-    while todo:
-        with contextlib.suppress(FileNotFoundError, PermissionError), os.scandir(todo.pop()) as entries:
-            for entry in list(entries):
-                with contextlib.suppress(FileNotFoundError):
-                    state = entry.stat(follow_symlinks=False)
-                    if stat.S_ISDIR(state.st_mode):
-                        todo.append(entry.path)
-                    yield entry.path, state
 
 
 def _fill_etc(folder: str) -> None:

@@ -14,7 +14,6 @@ import contextlib
 import logging
 import os
 import shutil
-import subprocess
 import sys
 import tempfile
 import time
@@ -27,6 +26,7 @@ import msgspec
 from hypernode.agent.images import lookup, processes, skopeo
 from hypernode.agent.images.lookup import Found, fingerprint
 from hypernode.agent.images.sharing import SharedWork
+from hypernode.agent.sandboxes import folders
 from hypernode.agent.sandboxes.base import Image, ImageError, Login
 from hypernode.images import manifests, references
 from hypernode.images.reach import Reach
@@ -143,7 +143,7 @@ class UnpackedImages:
                     os.rename(whole, self._folder / key)
                     self._kept[key] = kept
             finally:
-                await asyncio.to_thread(_remove, part)
+                await asyncio.to_thread(folders.remove, part)
             log.info("pulled %s: %d bytes in %.1f s", found.reference.pinned, size, time.monotonic() - started)
 
     async def _unpack(self, layout: Path, target: Path) -> int:
@@ -215,7 +215,7 @@ class UnpackedImages:
                 used -= self._kept.pop(key).size_bytes
                 doomed = self._part()
                 os.rename(self._folder / key, doomed / key)
-                await asyncio.to_thread(_remove, doomed)
+                await asyncio.to_thread(folders.remove, doomed)
         if used + size > self._bound:
             raise ImageError("image.failed", f"no room: {used} of {self._bound} bytes are images of running jobs")
 
@@ -236,13 +236,7 @@ class UnpackedImages:
             if whole:
                 found.append((stamp, entry.name, kept))
             else:
-                _remove(path)
+                folders.remove(path)
         for _, key, kept in sorted(found, key=lambda one: one[0]):
             self._kept[key] = kept
             self._granted |= {(name, b""): key for name in kept.public}
-
-
-def _remove(path: Path) -> None:
-    """Delete a folder however deep it is, which Python's own way would stumble over."""
-    if path.exists():
-        subprocess.run(["rm", "-rf", "--", str(path)], stdin=subprocess.DEVNULL, check=True)

@@ -6,12 +6,11 @@ import contextlib
 import json
 import os
 import select
-import shutil
 import signal
 import time
 from typing import Any
 
-from hypernode.agent.sandboxes import child, listening, namespaces, volumes
+from hypernode.agent.sandboxes import child, folders, listening, namespaces, volumes
 from hypernode.agent.sandboxes.cgroup_tree import Group
 from hypernode.agent.sandboxes.host import Host
 
@@ -235,17 +234,7 @@ class Job:
         """Whether a watched output folder (no volume) holds more than it may. Bounded by the limit on files."""
         if not self.output or self._host.volumes:
             return False
-        files = used = 0
-        for folder, names, entries in os.walk(self.output):
-            for name in (*names, *entries):
-                files += 1
-                try:
-                    used += os.lstat(f"{folder}/{name}").st_blocks * 512
-                except OSError:
-                    continue
-                if files > self.limits["files"] or used > self.limits["disk_bytes"]:
-                    return True
-        return False
+        return folders.over_limit(self.output, self.limits["files"], self.limits["disk_bytes"])
 
     # -------------------------------------------------------------------------------------------- release
 
@@ -259,7 +248,7 @@ class Job:
             namespaces.unmount(target)
         self._mounted.clear()
         if self.output and not self._host.volumes:
-            shutil.rmtree(self.output, ignore_errors=True)
+            folders.remove(self.output)
         if self.place:
             # Only our own empty mount points are left on this tmpfs. Never descend: a failed unmount would have
             # this delete what is mounted.

@@ -14,7 +14,6 @@ import contextlib
 import fcntl
 import os
 import selectors
-import shutil
 import signal
 import socket
 import sys
@@ -22,8 +21,8 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from hypernode.agent.sandboxes import folders, namespaces, wire
 from hypernode.agent.sandboxes import host as hosts
-from hypernode.agent.sandboxes import namespaces, wire
 from hypernode.agent.sandboxes.cgroup_tree import CgroupsUnavailable
 from hypernode.agent.sandboxes.host import Host
 from hypernode.agent.sandboxes.launched import Job
@@ -195,7 +194,7 @@ class Launcher:
             for name in os.listdir(f"{host.home}/volumes"):
                 path = f"{host.home}/volumes/{name}"
                 if name.startswith("folder-"):
-                    shutil.rmtree(path, ignore_errors=True)
+                    folders.remove(path)
                     removed += 1
                 elif not (name.startswith("template-") and name.endswith(".ext4")):
                     os.unlink(path)

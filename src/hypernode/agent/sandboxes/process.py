@@ -196,13 +196,13 @@ class ProcessSandbox:
         """See `base.Sandbox.release`."""
         prepared = self._prepared.pop(key, None)
         if prepared is not None:
-            await asyncio.to_thread(shutil.rmtree, prepared.root, ignore_errors=True)
+            await asyncio.to_thread(folders.remove, prepared.root)
 
     async def reap(self) -> None:
         """See `base.Sandbox.reap`. Processes ended with their agent; folders did not."""
         for name in os.listdir(self._home) if self._home.is_dir() else ():
             if name not in self._prepared and (self._home / name).is_dir():
-                await asyncio.to_thread(shutil.rmtree, self._home / name, ignore_errors=True)
+                await asyncio.to_thread(folders.remove, self._home / name)
 
     async def close(self) -> None:
         """See `base.Sandbox.close`."""
