@@ -163,12 +163,10 @@ def test_every_sandbox_does_the_same_work(
     seen: dict[str, dict[str, Done]],
     request: pytest.FixtureRequest,
     registry: Registry,
-    registries_conf: Path,
     busybox_image: str,
     monkeypatch: pytest.MonkeyPatch,
     tmp_path: Path,
 ) -> None:
-    monkeypatch.setenv("CONTAINERS_REGISTRIES_CONF", str(registries_conf))
     engine = _engine(sandbox, request)
     if engine is not None:
         monkeypatch.setenv("DOCKER_HOST", f"unix://{engine.socket}")

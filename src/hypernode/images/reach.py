@@ -56,6 +56,10 @@ class Reach:
         """Whether http without encryption may be spoken there."""
         return _names(self._plain, host, port)
 
+    def is_plain_registry(self, registry: str) -> bool:
+        """The same of a registry as images name it."""
+        return self.address(registry)[0] == "http"
+
     def address(self, registry: str) -> tuple[str, str, int]:
         """How a registry, `host` or `host:port`, is spoken to: scheme, host and port."""
         registry = HUB if registry == DEFAULT_REGISTRY else registry

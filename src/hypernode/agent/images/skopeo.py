@@ -35,12 +35,13 @@ SLACK_BYTES: Final = 16 * limits.MIB
 log = logging.getLogger(__name__)
 
 
-async def manifest(reference: Reference, login: Login | None, folder: Path) -> bytes:
+async def manifest(reference: Reference, login: Login | None, folder: Path, *, plain: bool = False) -> bytes:
     """The manifest, or index of manifests, of a pinned name, exactly as the registry has it and not checked yet.
 
-    `folder` is for the login. Raises ImageError.
+    `folder` is for the login. With `plain` the registry may do without encryption; else this host's registries.conf
+    decides. Raises ImageError.
     """
-    with _login(reference, login, folder) as (credentials, environment):
+    with _login(reference, login, folder, plain=plain) as (credentials, environment):
         command = [*_skopeo(), "inspect", "--raw", *credentials, f"docker://{reference.pinned}"]
         ended = await _run(
             command,
@@ -53,7 +54,9 @@ async def manifest(reference: Reference, login: Login | None, folder: Path) -> b
     return ended.output
 
 
-async def copy(reference: Reference, found: Manifest, login: Login | None, folder: Path) -> Path:
+async def copy(
+    reference: Reference, found: Manifest, login: Login | None, folder: Path, *, plain: bool = False
+) -> Path:
     """The image of a pinned name of a manifest, as an OCI layout in the existing `folder`, tagged `image`.
 
     `found` is that manifest; no more is written than it says. Raises ImageError.
@@ -61,7 +64,7 @@ async def copy(reference: Reference, found: Manifest, login: Login | None, folde
     layout = folder / "layout"
     most = found.size_bytes + found.config.size + SLACK_BYTES
     largest = max(descriptor.size for descriptor in (found.config, *found.layers))
-    with _login(reference, login, folder, "src-") as (credentials, environment):
+    with _login(reference, login, folder, "src-", plain=plain) as (credentials, environment):
         command = [*_skopeo(), "copy", "--quiet", *credentials, f"docker://{reference.pinned}", f"oci:{layout}:image"]
         await _run(
             command,
@@ -82,19 +85,20 @@ def _skopeo() -> list[str]:
 
 @contextlib.contextmanager
 def _login(
-    reference: Reference, login: Login | None, folder: Path, prefix: str = ""
+    reference: Reference, login: Login | None, folder: Path, prefix: str = "", *, plain: bool
 ) -> Iterator[tuple[list[str], dict[str, str]]]:
-    """skopeo's options for a login and the environment it runs in."""
+    """skopeo's options for a registry and a login, and the environment it runs in."""
+    trust = [f"--{prefix}tls-verify=false"] if plain else []
     with tempfile.TemporaryDirectory(prefix="part-", dir=folder) as scratch:
         environment = {name: value for name, value in os.environ.items() if name != "REGISTRY_AUTH_FILE"}
         environment["TMPDIR"] = scratch  # what it puts aside counts, too
         if login is None:
-            yield [f"--{prefix}no-creds"], environment
+            yield [f"--{prefix}no-creds", *trust], environment
             return
         proof = base64.b64encode(f"{login.username}:{login.password}".encode()).decode()
         path = Path(scratch) / "auth.json"
         write_private(path, json.dumps({"auths": {reference.registry: {"auth": proof}}}).encode())
-        yield [f"--{prefix}authfile", str(path)], environment
+        yield [f"--{prefix}authfile", str(path), *trust], environment
 
 
 async def _run(

@@ -107,7 +107,12 @@ class UnpackedImages:
         found, key = None, self._granted.get(access, "")
         if key not in self._kept:
             most = min(limits.IMAGE_BYTES, self._bound)
-            found = await lookup.ask(name, lambda one: skopeo.manifest(one, login, self._folder), self._reach, most)
+            plain = self._reach.is_plain_registry(name.registry)
+
+            async def fetch(one: references.Reference) -> bytes:
+                return await skopeo.manifest(one, login, self._folder, plain=plain)
+
+            found = await lookup.ask(name, fetch, self._reach, most)
             key = found.reference.digest.removeprefix("sha256:")
         self._held[key] = self._held.get(key, 0) + 1
         try:
@@ -131,7 +136,8 @@ class UnpackedImages:
             started = time.monotonic()
             part = self._part()
             try:
-                layout = await skopeo.copy(found.reference, found.manifest, login, part)
+                plain = self._reach.is_plain_registry(found.reference.registry)
+                layout = await skopeo.copy(found.reference, found.manifest, login, part, plain=plain)
                 process = await asyncio.to_thread(lookup.process, layout, found.reference)
                 whole = part / "whole"
                 whole.mkdir(mode=0o700)
