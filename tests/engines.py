@@ -49,7 +49,12 @@ class RunningEngine:
         """Start it and wait until it answers. Not from within an event loop."""
         with open(self.folder / "log", "ab") as log:
             self._process = subprocess.Popen(
-                self._command(), stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
+                self._command(),
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                cwd=self.folder,  # conmon leaves a file there
+                start_new_session=True,
             )
         until = time.monotonic() + START_S
         while True:

@@ -7,6 +7,7 @@ started the node hold for its jobs too. The prefix comes from the node's home: t
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import signal
 from collections.abc import Iterable
@@ -110,8 +111,10 @@ def named(root: str, prefix: str) -> list[str]:
 def members(folder: str) -> list[int]:
     try:
         return [int(line) for line in read(f"{folder}/cgroup.procs").split()]
-    except FileNotFoundError:
-        return []
+    except OSError as error:
+        if error.errno in (errno.ENOENT, errno.ENODEV):  # it went, before it could be opened or read
+            return []
+        raise
 
 
 def within(folder: str) -> list[str]:

@@ -42,6 +42,8 @@ class Container(NamedTuple):
     working_folder: str
     binds: tuple[Mount, ...]
     volumes: tuple[Volume, ...]
+    network: str
+    """The container whose network is to be shared; "" for one of its own. Either has nothing but a loopback."""
     limits: Limits
     processes: int
     parent: str
@@ -102,7 +104,7 @@ def docker(made: Container) -> dict[str, Any]:
         "Env": [*(f"{name}={value}" for name, value in made.environment.items()), *made.hidden, *_unset(made)],
         "User": f"{made.user}:{made.user}",
         "WorkingDir": made.working_folder,
-        "Hostname": HOSTNAME,
+        **({} if made.network else {"Hostname": HOSTNAME}),
         "AttachStdin": False,
         "AttachStdout": True,
         "AttachStderr": True,
@@ -112,9 +114,7 @@ def docker(made: Container) -> dict[str, Any]:
         "Labels": made.labels,
         "HostConfig": {
             "Runtime": made.runtime,
-            "NetworkMode": "none",
-            "Dns": [world.NAME_SERVER],
-            "DnsSearch": ["."],
+            "NetworkMode": f"container:{made.network}" if made.network else "none",
             "IpcMode": "private",
             "CgroupnsMode": "private",
             "UsernsMode": "host",  # the user is one of the host's that owns nothing
@@ -142,6 +142,8 @@ def docker(made: Container) -> dict[str, Any]:
     }
     if made.parent:
         body["HostConfig"]["CgroupParent"] = made.parent
+    if not made.network:
+        body["HostConfig"] |= {"Dns": [world.NAME_SERVER], "DnsSearch": ["."]}
     return body
 
 

@@ -162,6 +162,17 @@ class Keeper:
         self._task(request).claim(request["container"])
         self._answer(request["id"], {})
 
+    def _do_network(self, request: dict[str, Any]) -> None:
+        self._task(request).networked(request["process"])
+        self._answer(request["id"], {})
+
+    def _do_listen(self, request: dict[str, Any]) -> None:
+        listening = self._task(request).listen(request["port"])
+        try:
+            wire.send(self._control, {"id": request["id"]}, [listening])
+        finally:
+            os.close(listening)
+
     def _do_watch(self, request: dict[str, Any]) -> None:
         """Answered once the task has ended and nothing of it is left."""
         task = self._task(request)

@@ -11,7 +11,7 @@ import stat
 import time
 from typing import Any, Final
 
-from hypernode.agent.sandboxes import cgroup_tree, volumes
+from hypernode.agent.sandboxes import cgroup_tree, listening, volumes
 from hypernode.agent.sandboxes.cgroup_tree import CgroupsUnavailable, Groups
 from hypernode.agent.sandboxes.engine import sweep
 from hypernode.agent.sandboxes.engine.groups import Around, Inside
@@ -34,6 +34,7 @@ class Kept:
         self._place = place
         self._folder = folder
         self._container: str = ""
+        self._network = (0, -1)
         self._mounted: dict[str, str] = {}
         self._group: Around | Inside | None = None
         self._cpu_before_ms = 0
@@ -67,6 +68,21 @@ class Kept:
             volumes.hand_over(f"{self._place}/{volume}", self.user)
         if self._group is not None:
             self._cpu_before_ms = self._group.use().cpu_ms
+
+    def networked(self, process: int) -> None:
+        """The network of this process, which is in our group, is the task's. Raises OSError if it has ended."""
+        pidfd = os.pidfd_open(process)
+        if not any(self._is_ours(group) for group in cgroup_tree.groups_of(process).values()):
+            os.close(pidfd)
+            raise ProcessLookupError("the process that has the network has ended")
+        self._network = (process, pidfd)
+
+    def listen(self, port: int) -> int:
+        """A descriptor of a socket that listens in the task's network. Raises OSError."""
+        process, pidfd = self._network
+        if pidfd < 0:
+            raise OSError("the task has no network")
+        return listening.listen_inside(process, pidfd, port)
 
     def started(self, process: int, *, from_now: bool) -> None:
         """The program runs in `process`, or did until a moment ago (then 0 will do). What was used before counts
@@ -132,9 +148,10 @@ class Kept:
         gone."""
         if self._container:
             sweep.monitors([self._container])
-        if self.pidfd >= 0:
-            os.close(self.pidfd)
-            self.pidfd = -1
+        for descriptor in (self.pidfd, self._network[1]):
+            if descriptor >= 0:
+                os.close(descriptor)
+        self.pidfd, self._network = -1, (0, -1)
         for volume in list(self._mounted):
             volumes.destroy(f"{self._place}/{volume}")
             os.rmdir(f"{self._place}/{volume}")
@@ -165,7 +182,9 @@ class Kept:
         self._mounted[volume] = device
 
     def _is_ours(self, group: str) -> bool:
-        return self._container in group or (bool(self.parent) and f"{group}/".startswith(f"{self.parent}/"))
+        if self._container and self._container in group:
+            return True
+        return bool(self.parent) and f"{group}/".startswith(f"{self.parent}/")
 
     def _gone(self) -> bool:
         return bool(select.select([self.pidfd], [], [], 0)[0])
