@@ -14,7 +14,8 @@ setup: ## make .venv and install what is missing
 demo: setup ## run the ESOL example on a local network of two nodes
 	@$(BIN)/python examples/solubility/demo.py
 
-test: setup ## run all tests (ARGS="-k name" passes on)
+test: ## run all tests (ARGS="-k name" passes on)
+	@tools/setup.sh tests
 	$(BIN)/pytest $(ARGS)
 
 check: setup ## format, lint, types, import layers, docs

@@ -1,6 +1,8 @@
 #!/usr/bin/env bash
-# Makes .venv from the hash-pinned requirements and installs the sandbox's Debian packages where it may.
-# Idempotent; returns at once when nothing it depends on changed. Names no package index: uv's and pip's own
+#     tools/setup.sh [tests]
+#
+# Makes .venv from the hash-pinned requirements and installs the sandbox's Debian packages where it may; with `tests`
+# also those of the container engines, registries and images that the tests attack and serve. Idempotent; returns at once when nothing it depends on changed. Names no package index: uv's and pip's own
 # configuration decide where packages come from.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -36,11 +38,54 @@ ensure_sandbox() { # a machine without them still works, all but its node; so th
   [ -z "$missing" ] || say "to run nodes, install as root: apt-get install $missing"
 }
 
+# --- what the tests need beside it ------------------------------------------------------------------------------
+test_packages_missing() { # by command, so that a Docker from elsewhere is taken as it is
+  local wanted command
+  for wanted in dockerd:docker.io runc:runc runsc:runsc podman:podman conmon:conmon catatonit:catatonit \
+      skopeo:skopeo umoci:umoci docker-registry:docker-registry mmdebstrap:mmdebstrap newuidmap:uidmap ip:iproute2; do
+    PATH=$PATH:/usr/sbin:/sbin command -v "${wanted%%:*}" >/dev/null || printf '%s ' "${wanted##*:}"
+  done
+  [ -x /usr/lib/podman/netavark ] || [ -x /usr/libexec/podman/netavark ] || printf 'netavark '
+  # Images are made of it, and hold none of the libraries that a dynamic one wants.
+  command=$(command -v busybox) && ! ldd "$command" >/dev/null 2>&1 || printf 'busybox-static '
+}
+unwanted_services() { # those that a package brings: tests start engines of their own, on sockets of their own
+  local package
+  for package in "$@"; do
+    case $package in
+      docker.io) echo docker.service docker.socket containerd.service ;;
+      podman) echo podman.service podman.socket podman-auto-update.timer podman-restart.service ;;
+      docker-registry) echo docker-registry.service ;;
+    esac
+  done
+}
+ensure_tests() { # never fails the setup: the tests say what they miss
+  local missing policy=/usr/sbin/policy-rc.d ours='' package
+  missing=$(test_packages_missing)
+  [ -z "$missing" ] && return 0
+  say "installing what the tests attack: $missing"
+  # Debian's way to have packages start nothing; a machine that has one already has decided for itself.
+  if [ ! -e "$policy" ] && printf '#!/bin/sh\nexit 101\n' | as_root tee "$policy" >/dev/null 2>&1; then
+    ours=yes
+    as_root chmod 755 "$policy"
+  fi
+  # shellcheck disable=SC2086  # a list of words is meant
+  install_debian $missing || for package in $missing; do install_debian "$package" || true; done
+  [ -z "$ours" ] || as_root rm -f "$policy"
+  if [ -d /run/systemd/system ]; then
+    # shellcheck disable=SC2046,SC2086
+    as_root systemctl disable --quiet $(unwanted_services $missing) >/dev/null 2>&1 || true
+  fi
+  missing=$(test_packages_missing)
+  [ -z "$missing" ] || say "to run every test, install as root: apt-get install $missing"
+}
+
 # --- is there anything to do ------------------------------------------------------------------------------------
 stamp=.venv/.hypernode-setup
 # The folder is part of it: a moved clone has an editable install that points elsewhere.
 want=$({ cat requirements/dev.txt requirements/uv.txt pyproject.toml tools/setup.sh; pwd; } | sha256sum | cut -d' ' -f1)
 ensure_sandbox
+[ "${1:-}" != tests ] || ensure_tests
 if [ -x .venv/bin/python ] && [ "$(cat "$stamp" 2>/dev/null)" = "$want" ] && .venv/bin/python -c '' 2>/dev/null; then
   exit 0
 fi

@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from hostile.backends import AnySandbox, Backend, Differences
+from hostile.backends import AnySandbox, Backend, Differences, make
 from hostile.conftest import LIMITS
 from hypernode.agent.collect import CollectLimits
 from hypernode.agent.egress import probe as egress
@@ -64,6 +64,28 @@ async def test_it_proves_every_limit(sandbox: AnySandbox, backend: Backend, diff
     assert set(found.proved) >= EVERY_LIMIT
     assert (found.backend, found.isolation) == (backend.name.replace("-", "/"), 3 if differs.own_kernel else 2)
     assert time.monotonic() - began < 30
+
+
+async def test_an_engine_that_lets_nobody_else_make_cgroups(
+    backend: Backend, home: Path, interpreter: Interpreter, left_over: LeftOver, settles: Settles
+) -> None:
+    """As on most hosts with systemd: its own limits hold alone, and what was used is read from its own groups."""
+    if backend.engine is None:
+        return
+    sandbox = make(msgspec.structs.replace(backend.engine, cgroup_driver="systemd"), home, interpreter)
+    try:
+        found = await sandbox.probe()
+        assert found.failed == ()
+        outcome, _, _ = await run(sandbox, shell("i=0; while [ $i -lt 600000 ]; do i=$((i+1)); done"))
+        assert outcome.usage.cpu_ms > 100
+        assert outcome.usage.memory_peak_bytes > MIB
+        bomb = "b = [bytearray(b'x' * (8 << 20)) for _ in range(100)]"
+        task = shell("", argv=(interpreter.executable, "-c", bomb), mounts=interpreter.mounts)
+        task = msgspec.structs.replace(task, environment=interpreter.environment)
+        assert (await run(sandbox, task))[0].reason is Reason.OUT_OF_MEMORY
+    finally:
+        await sandbox.close()
+    assert await settles(left_over) == []
 
 
 async def test_streams_arguments_and_environment(sandbox: AnySandbox) -> None:

@@ -54,8 +54,9 @@ class Around:
 
 
 class Inside:
-    """The group that an engine made by itself for a container that runs. Its counts are lost when it goes, so whoever
-    wants them reads them at the end of the container's first process, before the engine has noticed."""
+    """The group that an engine made by itself for a container that runs, where nobody else may make one (systemd).
+    Its counts are lost when it goes. So they are read now and then, and at once when the container's first process has
+    ended, mostly before the engine has noticed."""
 
     path = ""
 

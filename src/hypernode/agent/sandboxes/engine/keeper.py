@@ -30,6 +30,7 @@ from hypernode.agent.sandboxes.engine.kept import Kept
 
 SWEEP_S: Final = 0.003
 """How often an ending task is looked at until nothing of it is left."""
+SAMPLE_S: Final = 0.05
 CLOSE_S: Final = 10.0
 
 
@@ -101,7 +102,9 @@ class Keeper:
 
     def _timeout(self) -> float | None:
         ending = any((t.killing and not t.ended) or (t.request_id and t.pidfd < 0) for t in self._tasks.values())
-        return SWEEP_S if ending or self._groups_left else None
+        if ending or self._groups_left:
+            return SWEEP_S
+        return SAMPLE_S if any(t.request_id and t.sampled for t in self._tasks.values()) else None
 
     # ------------------------------------------------------------------------------------------------ requests
 
@@ -121,13 +124,11 @@ class Keeper:
         if self._places:
             hosts.volumes_work(home, self._places, missing)
         if request["groups"]:
-            try:
+            with contextlib.suppress(CgroupsUnavailable, OSError):  # the engine's own limits may do
                 self._groups = cgroups.open_groups(at_root=True)
-            except (CgroupsUnavailable, OSError) as error:
-                missing["cgroups"] = str(error)
         self._home, self._prefix, self._engine = home, request["prefix"], request["engine"]
         self._first_user, self._users = request["first_user"], request["users"]
-        self._answer(request["id"], {"missing": missing, "groups": self._groups is not None})
+        self._answer(request["id"], {"missing": missing})
 
     def _do_reap(self, request: dict[str, Any]) -> None:
         """What an agent and a keeper of this home left when both were killed, or an engine that was away. Volumes of

@@ -60,6 +60,11 @@ class Kept:
         """The cgroup for the engine to make the container's in; "" if we have none."""
         return self._group.path if self._group is not None else ""
 
+    @property
+    def sampled(self) -> bool:
+        """Whether what it uses must be read while it runs: with the engine's group it goes."""
+        return isinstance(self._group, Inside)
+
     def claim(self, container: str) -> None:
         """The container is made, and not started: from here on what it uses counts. Engines may have changed to whom
         the volumes belong. Raises OSError."""
@@ -114,6 +119,8 @@ class Kept:
         if self.pidfd >= 0 and not self._gone():
             if self.killing:
                 self.kill()
+            elif self.sampled and self._group is not None:
+                self._group.use()
             return False
         if not self._ended_at:
             self._ended_at = time.monotonic()
