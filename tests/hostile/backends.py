@@ -49,6 +49,7 @@ DIFFERENCES = {
     ),
 }
 BACKENDS = tuple(DIFFERENCES)
+ENGINES = tuple(name for name in BACKENDS if name != "bubblewrap")
 
 
 class Backend:

@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from hostile.backends import AnySandbox, Backend, Differences, make
+from hostile.backends import ENGINES, AnySandbox, Backend, Differences, make
 from hostile.conftest import LIMITS
 from hypernode.agent.collect import CollectLimits
 from hypernode.agent.egress import probe as egress
@@ -66,12 +66,12 @@ async def test_it_proves_every_limit(sandbox: AnySandbox, backend: Backend, diff
     assert time.monotonic() - began < 30
 
 
+@pytest.mark.parametrize("backend", ENGINES, indirect=True)
 async def test_an_engine_that_lets_nobody_else_make_cgroups(
     backend: Backend, home: Path, interpreter: Interpreter, left_over: LeftOver, settles: Settles
 ) -> None:
     """As on most hosts with systemd: its own limits hold alone, and what was used is read from its own groups."""
-    if backend.engine is None:
-        return
+    assert backend.engine is not None
     sandbox = make(msgspec.structs.replace(backend.engine, cgroup_driver="systemd"), home, interpreter)
     try:
         found = await sandbox.probe()

@@ -118,14 +118,15 @@ class EngineCalls:
                 return self._base
             made = await asyncio.to_thread(world.base_image, self._first_user, sweep.LABEL, self._prefix)
             try:
-                await self.client.do("GET", f"/images/{made.id}/json")
+                found = await self._image_id(made.name)
             except Refused as error:
                 if error.status != NOT_FOUND:
                     raise
                 await self.client.do("POST", "/images/load", query={"quiet": 1}, content=made.archive, within_s=START_S)
-            await self._forget_bases(made.id)
-            self._base = made.id
-            return made.id
+                found = await self._image_id(made.name)
+            await self._forget_bases(found)
+            self._base = found
+            return found
 
     def base_image_is_gone(self) -> None:
         """Somebody may have removed it; the next `base_image` looks."""
@@ -135,6 +136,10 @@ class EngineCalls:
         """Drop every connection; the next call makes new ones."""
         await self.client.close()
         self.client = EngineClient(self.client.socket)
+
+    async def _image_id(self, name: str) -> str:
+        """Engines do not agree on what makes it: an image's configuration or its manifest."""
+        return (await self.client.ask("GET", f"/images/{name}/json", _ListedImage)).id
 
     async def _forget_bases(self, but: str) -> None:
         """Older ones are of a host whose libraries were others."""

@@ -36,8 +36,9 @@ class Container(NamedTuple):
     environment: dict[str, str]
     hidden: tuple[str, ...]
     """Variables of the image that the task does not have."""
-    covered: tuple[str, ...]
-    """Folders for which the image asks for writable volumes. They stay read-only, like the rest of it."""
+    covered: tuple[Volume, ...]
+    """Folders for which the image asks for writable volumes, and the volumes that keep them read-only, like the rest
+    of it."""
     user: int
     working_folder: str
     binds: tuple[Mount, ...]
@@ -91,10 +92,16 @@ def docker(made: Container) -> dict[str, Any]:
         {"Type": "volume", "Source": volume.name, "Target": volume.target, "VolumeOptions": {"NoCopy": True}}
         for volume in made.volumes
     ]
-    # An anonymous volume gets what the image has there, and goes with the container.
+    # A new volume gets what the image has there.
     covered = [
-        {"Type": "volume", "Target": folder, "ReadOnly": True, "VolumeOptions": {"Labels": made.labels}}
-        for folder in made.covered
+        {
+            "Type": "volume",
+            "Source": volume.name,
+            "Target": volume.target,
+            "ReadOnly": True,
+            "VolumeOptions": {"Labels": made.labels},
+        }
+        for volume in made.covered
     ]
     body: dict[str, Any] = {
         "Image": made.image,

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import posixpath
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from hypernode.agent.sandboxes.base import Limits, Task
+from hypernode.agent.sandboxes.base import Limits, SandboxError, Task
 from hypernode.agent.sandboxes.engine import world
 from hypernode.agent.sandboxes.engine.calls import ImageWants
 from hypernode.agent.sandboxes.engine.container import Container, Volume
@@ -15,6 +16,7 @@ from hypernode.agent.sandboxes.engine.find import Engine
 OWN_KERNEL_THREADS: Final = 256
 """gVisor's own threads count as the task's. What a task may have comes on top, and its kernel does not count that by
 itself: a fork bomb there ends at both together, and with the whole task."""
+IMAGE_VOLUMES: Final = 32
 HOLDER: Final = ("/usr/bin/sleep", "infinity")
 HOLDER_LIMITS: Final = Limits(
     cpu_milli=100,
@@ -43,6 +45,7 @@ def of_task(
     user: int,
     empty: Path,
     volumes: Sequence[Volume],
+    covered: Sequence[Volume],
     network: str,
     parent: str,
     seccomp: str,
@@ -51,8 +54,6 @@ def of_task(
     """The container of a task. What its image `wants` and a task does not get, it is denied by name."""
     environment = world.environment(task)
     named = {pair.split("=", 1)[0] for pair in wants.env or ()}
-    folders = {folder.rstrip("/") for folder in wants.volumes or ()}
-    taken = {"/tmp", *(volume.target for volume in volumes), *(mount.target for mount in task.mounts)}
     return Container(
         name=name,
         image=image,
@@ -60,7 +61,7 @@ def of_task(
         argv=task.argv,
         environment=environment,
         hidden=tuple(sorted(named - environment.keys())),
-        covered=tuple(sorted(folders - taken - {""})),
+        covered=tuple(covered),
         user=user,
         working_folder=task.working_folder,
         binds=tuple(world.binds(task, empty)),
@@ -72,6 +73,19 @@ def of_task(
         seccomp=seccomp,
         labels=labels,
     )
+
+
+def covered(wants: ImageWants, task: Task, volumes: Sequence[Volume]) -> list[str]:
+    """The folders for which an image wants volumes of its own, and which the task has not for something else.
+
+    Raises SandboxError `sandbox.task_invalid` if there are too many, or one that is no folder.
+    """
+    folders = {posixpath.normpath(folder) for folder in wants.volumes or ()}
+    if len(folders) > IMAGE_VOLUMES:
+        raise SandboxError("sandbox.task_invalid", f"the image has more than {IMAGE_VOLUMES} volumes")
+    if any(not folder.startswith("/") or folder == "/" or folder.startswith("/proc") for folder in folders):
+        raise SandboxError("sandbox.task_invalid", "a volume of the image is at no place for one")
+    return sorted(folders - {volume.target for volume in volumes} - {mount.target for mount in task.mounts})
 
 
 def network_holder(
@@ -105,6 +119,7 @@ def network_holder(
         user=user,
         empty=empty,
         volumes=(),
+        covered=(),
         network="",
         parent=parent,
         seccomp=seccomp,

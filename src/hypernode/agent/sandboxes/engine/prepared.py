@@ -92,13 +92,20 @@ class Prepared:
             await self._calls.make(describing.network_holder(self._tools.engine, name=self._holder, image=base, **same))
             await self._calls.start(self._holder)
             await self._hold(keeper, self._holder)
+        wants, covered = ImageWants(), list[Volume]()
+        if task.image is not None and docker:  # Podman can be told to ignore them
+            wants = await self._calls.image_wants(task.image.root)
+            for number, folder in enumerate(describing.covered(wants, task, shown)):
+                covered.append(Volume(f"{self._tools.prefix}_image{number}_{task.key}", folder))
+                self._volumes.append(covered[-1].name)
         described = describing.of_task(
             self._tools.engine,
             task,
             name=self._name,
             image=task.image.root if task.image is not None else base,
-            wants=await self._calls.image_wants(task.image.root) if task.image is not None else ImageWants(),
+            wants=wants,
             volumes=shown,
+            covered=covered,
             network=self._holder,
             **same,
         )

@@ -35,10 +35,10 @@ NAME_SERVER: Final = "127.0.0.1"
 
 
 class BaseImage(NamedTuple):
-    """The image of tasks without one, as engines load it. The same host and users make the same id."""
+    """The image of tasks without one, as engines load it."""
 
-    id: str
-    """What engines know it by: its content."""
+    name: str
+    """Says what is in it: the same host and users make the same."""
     archive: bytes
 
 
@@ -60,7 +60,8 @@ def base_image(first_user: int, label: str, home: str) -> BaseImage:
     }
     data = json.dumps(config, sort_keys=True).encode()
     digest = hashlib.sha256(data).hexdigest()
-    manifest = [{"Config": f"{digest}.json", "RepoTags": [f"hypernode/base:{digest[:12]}"], "Layers": ["layer.tar"]}]
+    name = f"localhost/hypernode/base:{digest[:32]}"
+    manifest = [{"Config": f"{digest}.json", "RepoTags": [name], "Layers": ["layer.tar"]}]
     archive = _archive(
         [
             (f"{digest}.json", data, None),
@@ -68,7 +69,7 @@ def base_image(first_user: int, label: str, home: str) -> BaseImage:
             ("manifest.json", json.dumps(manifest).encode(), None),
         ]
     )
-    return BaseImage(f"sha256:{digest}", archive)
+    return BaseImage(name, archive)
 
 
 def binds(task: Task, empty: Path) -> list[Mount]:
