@@ -185,6 +185,36 @@ async def test_cancelling_a_run_kills_the_program(
     assert await settles(left_over) == []
 
 
+@pytest.mark.parametrize("after_s", [0.0, 0.03, 0.1, 0.2])
+async def test_cancelling_at_any_moment_leaves_nothing(
+    sandbox: AnySandbox, make_job: MakeJob, left_over: LeftOver, settles: Settles, after_s: float
+) -> None:
+    """While it is made ready, while it starts; and a kill in the middle of its start is no failure of the sandbox."""
+    await sandbox.prepare(first := make_job("ordinary", key="first"))  # everything is warm
+    await sandbox.release(first.key)
+    making = asyncio.create_task(sandbox.prepare(make_job("stubborn", key="making")))
+    await asyncio.sleep(after_s)
+    making.cancel()
+    await asyncio.gather(making, return_exceptions=True)
+    await sandbox.release("making")
+    assert await settles(left_over) == []
+    for way in ("cancel", "kill"):
+        await sandbox.prepare(task := make_job("stubborn", key=way))
+        running = asyncio.create_task(sandbox.run(task, lambda stream, data: None))
+        await asyncio.sleep(after_s)
+        if way == "cancel":
+            running.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await asyncio.wait_for(running, 15)
+        else:
+            await sandbox.kill(task.key, Reason.CANCELLED)
+            outcome = await asyncio.wait_for(running, 15)
+            assert (outcome.reason, outcome.exit_code) == (Reason.CANCELLED, None)
+        assert _running(left_over) == []
+        await sandbox.release(task.key)
+        assert await settles(left_over) == []
+
+
 async def test_kill_says_why(sandbox: AnySandbox, make_job: MakeJob) -> None:
     running = await _stubborn(sandbox, task := make_job("stubborn"))
     await sandbox.kill(task.key, Reason.CANCELLED)

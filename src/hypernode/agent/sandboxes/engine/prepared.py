@@ -59,6 +59,8 @@ class Prepared:
         self._holder = ""
         self._volumes: list[str] = []
         self._asked = False
+        self._making: asyncio.Task[None] | None = None
+        self._starting: asyncio.Task[None] | None = None
         self._response: httpx.Response | None = None
         self._output: Output | None = None
         self._not_startable: tuple[int, str] | None = None
@@ -69,6 +71,11 @@ class Prepared:
 
     async def make(self, keeper: LauncherClient) -> None:
         """Everything but the program. Raises SandboxError, Refused, OSError; `remove` is due then, too."""
+        # Cancelling it would end the wait and not the engine's work, of which `remove` has to hear.
+        self._making = asyncio.create_task(self._make(keeper))
+        await asyncio.shield(self._making)
+
+    async def _make(self, keeper: LauncherClient) -> None:
         task = self.task
         kept = await self._keep(keeper)
         labels = {sweep.LABEL: self._tools.prefix, sweep.KEY_LABEL: task.key}
@@ -163,7 +170,10 @@ class Prepared:
         try:
             return await self._run(self._output, written, on_started, running)
         except (SandboxError, Refused, TimeoutError) as error:
+            reason = self._reason
             await self.finish_off()
+            if reason is not None and isinstance(error, Refused):  # killed before it had started
+                return self._never_started((ending.SIGKILLED, ""), written)
             return output.infrastructure(str(error) or "the engine did not say how the container ended", written)
         except BaseException:
             await self.finish_off()
@@ -185,8 +195,9 @@ class Prepared:
         reading = asyncio.create_task(out.read())
         running.add(reading)
         asked = time.monotonic()
+        self._starting = asyncio.create_task(self._calls.start(self._id))
         try:
-            await self._calls.start(self._id)
+            await asyncio.shield(self._starting)
         except Refused as error:
             if (found := ending.not_startable(str(error))) is None:
                 raise
@@ -256,6 +267,8 @@ class Prepared:
             return
         with contextlib.suppress(SandboxError, Refused, TimeoutError):
             async with asyncio.timeout(SETTLE_S):
+                if self._starting is not None:  # what is being started can be killed only once it has
+                    await asyncio.gather(self._starting, return_exceptions=True)
                 await self.kill(Reason.CANCELLED)
                 if (keeper := self._tools.keeper()) is not None and not keeper.lost:
                     await keeper.ask("watch", {"key": self.task.key, "process": 0, "from_now": False})
@@ -264,6 +277,8 @@ class Prepared:
 
     async def remove(self) -> bool:
         """Nothing of the task is left afterwards: True. False if the engine is away or refuses, and owes it."""
+        if self._making is not None:
+            await asyncio.gather(self._making, return_exceptions=True)
         await self.finish_off()
         if self._response is not None:
             await self._response.aclose()
