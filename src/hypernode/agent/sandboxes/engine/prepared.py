@@ -268,7 +268,7 @@ class Prepared:
         with contextlib.suppress(SandboxError, Refused, TimeoutError):
             async with asyncio.timeout(SETTLE_S):
                 if self._starting is not None:  # what is being started can be killed only once it has
-                    await asyncio.gather(self._starting, return_exceptions=True)
+                    await _ended(self._starting)
                 await self.kill(Reason.CANCELLED)
                 if (keeper := self._tools.keeper()) is not None and not keeper.lost:
                     await keeper.ask("watch", {"key": self.task.key, "process": 0, "from_now": False})
@@ -278,7 +278,7 @@ class Prepared:
     async def remove(self) -> bool:
         """Nothing of the task is left afterwards: True. False if the engine is away or refuses, and owes it."""
         if self._making is not None:
-            await asyncio.gather(self._making, return_exceptions=True)
+            await _ended(self._making)
         await self.finish_off()
         if self._response is not None:
             await self._response.aclose()
@@ -310,6 +310,13 @@ async def _answered(keeper: LauncherClient, what: str, message: dict[str, Any]) 
     if "error" in answer:
         raise SandboxError("sandbox.prepare_failed", f"{what}: {answer['error']}")
     return answer
+
+
+async def _ended(work: asyncio.Task[None]) -> None:
+    """Wait for the end of what has been left to itself, however it ended."""
+    await asyncio.wait({work})
+    if not work.cancelled():
+        work.exception()
 
 
 async def _call(on_started: OnStarted | None) -> None:
