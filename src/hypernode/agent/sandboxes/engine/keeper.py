@@ -64,7 +64,8 @@ class Keeper:
         try:
             while not self._stopping:
                 for key, _ in self._selector.select(self._timeout()):
-                    key.data()
+                    if self._selector.get_map().get(key.fileobj) == key:  # else one before it ended what it is about
+                        key.data()
                 self._tick()
         finally:
             self._close()
