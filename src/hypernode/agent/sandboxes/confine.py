@@ -38,6 +38,7 @@ def main() -> None:
         resource.setrlimit(int(number), (value, value))
     if sys.platform == "linux":
         confine(settings["read"], settings["write"], settings["seccomp"])
+    threading.stack_size(256 << 10)
     threading.Thread(target=die_with_agent, args=(settings["lifeline"],), daemon=True).start()
     script, *arguments = sys.argv[2:]
     sys.argv = [script, *arguments]

@@ -48,6 +48,8 @@ ROOT_VARIABLE: Final = "HYPERNODE_ROOT"
 """Names the folder that stands for / where a task has no file system of its own."""
 WATCH_S: Final = 0.5
 OPEN_FILES: Final = 256
+OWN_ADDRESSES: Final = 128 << 20
+"""For what confines the child: a second thread and its stack, which must not take addresses from the module's."""
 READABLE: Final = ("/usr", "/lib", "/lib64", "/lib32", "/etc/ld.so.cache", "/dev/null", "/dev/urandom", "/proc/self")
 
 _KEY = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
@@ -230,7 +232,7 @@ class ProcessSandbox:
         settings: dict[str, Any] = {
             "lifeline": lifeline,
             "limits": {
-                resource.RLIMIT_AS: limits.address_bytes or limits.memory_bytes,
+                resource.RLIMIT_AS: (limits.address_bytes or limits.memory_bytes) + OWN_ADDRESSES,
                 resource.RLIMIT_FSIZE: limits.disk_bytes,
                 resource.RLIMIT_CORE: 0,
                 resource.RLIMIT_NOFILE: OPEN_FILES,
@@ -247,7 +249,8 @@ class ProcessSandbox:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             pass_fds=(lifeline,),
-            env={**task.environment, "LANG": "C.UTF-8", ROOT_VARIABLE: str(root)},
+            # One arena: for each thread glibc would otherwise reserve addresses, now more and now fewer.
+            env={**task.environment, "LANG": "C.UTF-8", "MALLOC_ARENA_MAX": "1", ROOT_VARIABLE: str(root)},
             cwd=root,
             start_new_session=True,
         )
