@@ -144,7 +144,7 @@ class LocalNetwork:
         return asyncio.run(read())
 
     def isolation(self) -> int | None:
-        """The isolation that a Python job may ask for and still run on each of its nodes; None where none runs Python."""
+        """The isolation that a Python job may ask for and still run on each of its nodes; None without such nodes."""
         with Client(self.url, self.client_key) as client:
             offers = [node.capabilities.sandboxes for node in client.nodes() if node.capabilities is not None]
         levels = [[one.isolation for one in sandboxes if "python" in one.runtimes] for sandboxes in offers]
