@@ -22,7 +22,7 @@ from hypernode.db import migrate
 from hypernode.db.embedded import EmbeddedPostgres
 from hypernode.db.pool import Pool, create_pool, with_database
 
-pytest_plugins = ("registries",)
+pytest_plugins = ("registries", "engines")
 
 # What a shell starts in the background ignores Ctrl-C, and so does what that starts in turn: tests that interrupt a
 # command would wait forever.

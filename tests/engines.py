@@ -1,6 +1,6 @@
 """Real container engines for tests, each in a folder of its own, which leave this host as they found it.
 
-from engines import docker_engine, podman_engine  # fixtures, for the session
+Loaded by `conftest.py`: the fixtures `docker_engine` and `podman_engine` start theirs once a session.
 """
 
 from __future__ import annotations

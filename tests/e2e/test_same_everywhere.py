@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import pytest
 
 from e2e.network import SMALL, Net, py
-from engines import RunningEngine, docker_engine, podman_engine  # noqa: F401  the fixtures are asked for by name
+from engines import RunningEngine
 from hypernode.client import wasm_job
 from hypernode.client.build import LocalJob, container_job
 from hypernode.coordinator.local import LocalNetwork

@@ -14,15 +14,13 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from engines import RunningEngine, docker_engine, podman_engine
+from engines import RunningEngine
 from hypernode.agent import interpreter as interpreters
 from hypernode.agent.sandboxes.base import SandboxError
 from hypernode.agent.sandboxes.engine import api, find
 from hypernode.agent.sandboxes.engine.api import EngineClient, Refused
 from hypernode.agent.sandboxes.engine.find import Kind
 from hypernode.agent.sandboxes.engine.sandbox import EngineSandbox
-
-__all__ = ["docker_engine", "podman_engine"]
 
 Talk = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 

@@ -16,7 +16,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from engines import RunningEngine, docker_engine, podman_engine  # noqa: F401  fixtures
+from engines import RunningEngine
 from hypernode.agent.sandboxes.base import ImageError, Login
 from hypernode.agent.sandboxes.engine import pulling
 from hypernode.agent.sandboxes.engine.api import EngineClient, Refused
@@ -264,7 +264,7 @@ async def test_an_engine_that_is_away(engine: RunningEngine, tmp_path: Path, rea
 
 
 async def test_podman_does_not_use_the_operators_own_login(
-    podman_engine: RunningEngine,  # noqa: F811
+    podman_engine: RunningEngine,
     locked_registry: Registry,
     tmp_path: Path,
     reach: Reach,
