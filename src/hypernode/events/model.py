@@ -8,7 +8,7 @@ from uuid import UUID
 import msgspec
 
 
-class Event(msgspec.Struct, frozen=True):
+class Event(msgspec.Struct, frozen=True, gc=False):
     """An event to be written. `kind` is `room.what`, such as `task.leased`."""
 
     project_id: UUID

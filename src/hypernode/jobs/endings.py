@@ -22,7 +22,7 @@ from hypernode.ledger.receipt import Outcome, ReceiptBody, Split
 from hypernode.nodes.model import Ask
 
 
-class Ref(msgspec.Struct, frozen=True, order=True):
+class Ref(msgspec.Struct, frozen=True, order=True, gc=False):
     """One attempt."""
 
     job_id: UUID

@@ -43,7 +43,7 @@ class Cause(enum.StrEnum):
     REFUND = "refund"
 
 
-class Transfer(msgspec.Struct, frozen=True):
+class Transfer(msgspec.Struct, frozen=True, gc=False):
     """Money from one account to another. Both sides are one row, so a transfer cannot fail to balance."""
 
     debit: int

@@ -1,0 +1,198 @@
+"""The rooms alone, without HTTP, WebSocket and nodes: what each of a job's four transactions costs at a given batch.
+
+`python -m bench.pipeline [BATCH …]` prints CPU per job by phase, of this process (the coordinator's part) and of
+PostgreSQL. Signatures are made and checked outside of what is measured, and shown by themselves.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import os
+import sys
+import time
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Final
+from uuid import UUID
+
+import msgspec
+import uvloop
+
+from bench.load import document
+from bench.network import ASK
+from bench.usage import cpu_s
+from hypernode.coordinator.process import spare_the_collector
+from hypernode.coordinator.services import Services
+from hypernode.coordinator.sessions import Session
+from hypernode.coordinator.settings import Settings
+from hypernode.db import migrate
+from hypernode.db.embedded import EmbeddedPostgres
+from hypernode.db.pool import create_pool
+from hypernode.jobs.endings import Ref, Report
+from hypernode.jobs.model import encode
+from hypernode.jobs.service.lease import Granted
+from hypernode.jobs.service.submit import prepare
+from hypernode.kernel import limits
+from hypernode.kernel.canonical import content_id
+from hypernode.kernel.ids import uuid7
+from hypernode.kernel.keys import KeyPair
+from hypernode.ledger.receipt import NODE_CONTEXT, Outcome, ReceiptBody, Run, Work, encode_body
+from hypernode.market.model import match
+from hypernode.nodes.model import Capabilities, SandboxOffer
+from hypernode.nodes.store import queries as node_queries
+from hypernode.tenancy.model import Idempotency
+
+PHASES: Final = ("submit", "lease", "start", "end")
+CAPABILITIES: Final = Capabilities(
+    cpu_milli=1_000_000,
+    memory_bytes=1 << 40,
+    disk_bytes=1 << 40,
+    slots=limits.NODE_LEASES,
+    sandboxes=(SandboxOffer(name="bench", isolation=0, runtimes=("python",)),),
+)
+
+
+class Cost(msgspec.Struct):
+    """Milliseconds of CPU per job, by phase."""
+
+    coordinator: dict[str, float]
+    database: dict[str, float]
+    jobs: int
+
+    @property
+    def total(self) -> float:
+        """All phases, both roles."""
+        return sum(self.coordinator.values()) + sum(self.database.values())
+
+
+class Pipeline:
+    """Jobs in lockstep: a batch is submitted, leased, started and ended, then the next."""
+
+    def __init__(self, services: Services, postmaster: int, batch: int) -> None:
+        self._services = services
+        self._pids = {"database": [postmaster]}
+        self._batch = batch
+        self._key = KeyPair.generate()
+        self._project = UUID(int=0)
+        self._session = Session(self._key.public, CAPABILITIES, ASK)
+        self._spent = {role: dict.fromkeys(PHASES, 0.0) for role in ("coordinator", "database")}
+
+    async def run(self, rounds: int) -> Cost:
+        """Warm up with a tenth of the rounds, then measure."""
+        await self._prepare()
+        for _ in range(max(3, rounds // 10)):
+            await self._round()
+        for costs in self._spent.values():
+            costs.update(dict.fromkeys(PHASES, 0.0))
+        for _ in range(rounds):
+            await self._round()
+        jobs = rounds * self._batch
+        per_job = {
+            role: {phase: spent * 1000 / jobs for phase, spent in of.items()} for role, of in self._spent.items()
+        }
+        return Cost(per_job["coordinator"], per_job["database"], jobs)
+
+    async def _prepare(self) -> None:
+        services = self._services
+        spare_the_collector()
+        await services.start()
+        self._project = await services.tenancy.create_project("client")
+        operator = await services.tenancy.create_project("operator")
+        await services.ledger.deposit(self._project, 10**12)
+        await services.pool.execute(node_queries.insert_node, self._key.public, operator, "bench")
+        await services.nodes.connect(
+            self._key.public, self._session.id, services.id, CAPABILITIES, ASK, "bench", False, 3_600_000
+        )
+
+    async def _round(self) -> None:
+        services, leases = self._services, self._services._leases
+        made = [
+            prepare(self._project, document(), Idempotency(f"{uuid7()}", hashlib.sha256(b"x").digest()))
+            for _ in range(self._batch)
+        ]
+        mark = self._mark()
+        taken = await services._submissions.submit_many(made)
+        mark = self._spend("submit", mark)
+        granted: list[Granted] = []
+        while len(granted) < len(taken):
+            work = await leases.ready([], limits.MATCH_PAGE)
+            assignments, _ = match(work, [self._session.offer])
+            some, _ = await leases.lease(
+                assignments, {self._key.public: ASK}, {self._key.public: self._session.id}
+            )
+            granted += some
+        mark = self._spend("lease", mark)
+        held = await asyncio.gather(*(leases.running(one.ref, self._key.public) for one in granted))
+        mark = self._spend("start", mark)
+        assert all(held)
+        reports = [self._report(one.ref, content_id(one.job.data)) for one in granted]
+        mark = self._mark()
+        settled = await asyncio.gather(*(services._endings.end(report) for report in reports))
+        self._spend("end", mark)
+        assert all(one.price for one in settled)
+        for one in granted:
+            self._session.offer.give_back(one.assignment.ready.demand)
+
+    def _report(self, ref: Ref, content: str) -> Report:
+        body = ReceiptBody(
+            work=Work(job=content, task=ref.task, outcome=Outcome.EXITED, exit_code=0, signal=None, outputs=()),
+            run=Run(
+                job_id=str(ref.job_id),
+                epoch=ref.epoch,
+                node=self._key.public,
+                started_at_ms=time.time_ns() // 10**6,
+                ended_at_ms=time.time_ns() // 10**6,
+                wall_ms=5,
+                cpu_ms=1,
+                memory_peak_bytes=1 << 20,
+                log_bytes=0,
+                log_root=hashlib.sha256(b"").hexdigest(),
+                sandbox="bench",
+                isolation=0,
+            ),
+        )
+        data = encode_body(body)
+        return Report(ref, self._key.public, body, data, self._key.sign(NODE_CONTEXT, data))
+
+    def _mark(self) -> tuple[float, float]:
+        database = cpu_s(self._pids)["database"]  # looks at every process there is: not in the coordinator's part
+        return time.process_time(), database
+
+    def _spend(self, phase: str, since: tuple[float, float]) -> tuple[float, float]:
+        self._spent["coordinator"][phase] += time.process_time() - since[0]
+        now = self._mark()
+        self._spent["database"][phase] += now[1] - since[1]
+        return now
+
+
+async def measure(batch: int, jobs: int) -> Cost:
+    """What `jobs` jobs in batches of `batch` cost, on a fresh database."""
+    with TemporaryDirectory(prefix="hypernode-bench-", ignore_cleanup_errors=True) as folder:
+        data = Path(folder)
+        async with EmbeddedPostgres(data / "database") as database:
+            await migrate.upgrade(database.dsn)
+            pool = await create_pool(database.dsn, application_name="bench")
+            try:
+                services = Services(Settings(data=data, plain=True), pool, KeyPair.generate(), b"")
+                cost = await Pipeline(services, database.postmaster_pid, batch).run(max(10, jobs // batch))
+                await services.close()
+            finally:
+                await pool.close()
+            return cost
+
+
+def main() -> None:
+    """Print a line a batch size."""
+    encode(document())
+    for batch in [int(text) for text in sys.argv[1:]] or [1, 16, 64, 256]:
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            cost = runner.run(measure(batch, min(int(os.environ.get("J","12000")), 600 * batch)))
+        for role in ("coordinator", "database"):
+            by_phase = getattr(cost, role)
+            parts = "  ".join(f"{phase} {1000 * by_phase[phase]:6.1f}" for phase in PHASES)
+            print(f"batch {batch:4}  {role:11} {1000 * sum(by_phase.values()):7.1f} µs a job:  {parts}", flush=True)
+
+
+if __name__ == "__main__":
+    main()
