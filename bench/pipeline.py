@@ -118,9 +118,7 @@ class Pipeline:
         while len(granted) < len(taken):
             work = await leases.ready([], limits.MATCH_PAGE)
             assignments, _ = match(work, [self._session.offer])
-            some, _ = await leases.lease(
-                assignments, {self._key.public: ASK}, {self._key.public: self._session.id}
-            )
+            some, _ = await leases.lease(assignments, {self._key.public: ASK}, {self._key.public: self._session.id})
             granted += some
         mark = self._spend("lease", mark)
         held = await asyncio.gather(*(leases.running(one.ref, self._key.public) for one in granted))
@@ -187,7 +185,7 @@ def main() -> None:
     encode(document())
     for batch in [int(text) for text in sys.argv[1:]] or [1, 16, 64, 256]:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            cost = runner.run(measure(batch, min(int(os.environ.get("J","12000")), 600 * batch)))
+            cost = runner.run(measure(batch, min(int(os.environ.get("J", "12000")), 600 * batch)))
         for role in ("coordinator", "database"):
             by_phase = getattr(cost, role)
             parts = "  ".join(f"{phase} {1000 * by_phase[phase]:6.1f}" for phase in PHASES)

@@ -97,10 +97,10 @@ async def test_an_attempt_is_settled_once_and_a_task_accepted_once(settled: Netw
         "where state = 'accepted'",
         "insert into attempt (job_id, task, epoch, node, state, deadline_at, rate, fixed, remaining_cap) "
         "select job_id, task, epoch + 1, node, 'leased', deadline_at, rate, fixed, 0 from attempt "
-        "where state = 'running'",
+        "where state = 'leased'",
         "insert into attempt (job_id, task, epoch, node, state, deadline_at, rate, fixed, remaining_cap) "
         "select job_id, task, epoch, node, 'lost', deadline_at, rate, fixed, 0 from attempt "
-        "where state = 'running'",
+        "where state = 'leased'",
     ):
         await unchanged(settled, statement, IMPOSSIBLE)
 

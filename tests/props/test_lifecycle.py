@@ -21,7 +21,7 @@ from hypernode.jobs.lifecycle import (
     job_state,
     succeeded,
 )
-from hypernode.jobs.model import Array, JobDocument, PythonRuntime, Retries, encode, identify
+from hypernode.jobs.model import Array, JobDocument, PythonRuntime, Retries, identify
 from hypernode.jobs.tally import Tally
 from hypernode.kernel import limits
 from hypernode.kernel.errors import InvalidInput, StaleLease
@@ -125,7 +125,6 @@ class JobMachine(RuleBasedStateMachine):
             job_id=JOB,
             project_id=UUID(int=1),
             content_id=identify(self.document),
-            document=encode(self.document),
             size=size,
             cap=cap,
             started=False,

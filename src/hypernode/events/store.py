@@ -7,26 +7,28 @@ from typing import Final
 
 import msgspec
 
+from hypernode.db.bulk import insert_rows
 from hypernode.db.pool import Connection
 from hypernode.db.sql import load_sql
 from hypernode.events.model import Event
 
 queries: Final = load_sql(__package__)
 
-_INSERT: Final = queries.insert_events
+_COLUMNS: Final = ("project_id", "kind", "job_id", "task", "epoch", "node", "data")
 
 
 async def insert_events(connection: Connection, events: Sequence[Event]) -> None:
     """Write events."""
-    if not events:
-        return
-    await connection.execute(
-        _INSERT,
-        [e.project_id for e in events],
-        [e.kind for e in events],
-        [e.job_id for e in events],
-        [e.task for e in events],
-        [e.epoch for e in events],
-        [e.node for e in events],
-        [None if e.data is None else msgspec.json.encode(e.data) for e in events],
+    await insert_rows(
+        connection,
+        "event",
+        _COLUMNS,
+        queries.insert_events,
+        [
+            (e.project_id, e.kind, e.job_id, e.task, e.epoch, e.node, None if e.data is None else _encode(e.data))
+            for e in events
+        ],
     )
+
+
+_encode: Final = msgspec.json.Encoder().encode

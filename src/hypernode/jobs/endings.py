@@ -74,7 +74,7 @@ class Attempt(msgspec.Struct, frozen=True):
             ref=Ref(row["job_id"], row["task"], row["epoch"]),
             node=row["node"],
             operator=row["operator"],
-            live=row["attempt_state"] in (AttemptState.LEASED, AttemptState.RUNNING),
+            live=row["attempt_state"] == AttemptState.LEASED,
             current=row["epoch"] == row["current_epoch"],
             ask=Ask(row["rate"], row["fixed"]),
             remaining_cap=row["remaining_cap"],

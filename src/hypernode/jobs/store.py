@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime, timedelta
 from typing import Any, Final
 from uuid import UUID
 
 import msgspec
 
+from hypernode.db.bulk import insert_rows
 from hypernode.db.pool import Connection
 from hypernode.db.sql import load_sql
-from hypernode.events.model import Event
-from hypernode.jobs.endings import Ending, Ref
+from hypernode.jobs.endings import Ending, Ref, Report
+from hypernode.jobs.lifecycle import AttemptState
 from hypernode.jobs.tally import Tally
 from hypernode.kernel import limits
 from hypernode.kernel.errors import InvariantViolated
@@ -43,21 +45,83 @@ class Lease(msgspec.Struct, frozen=True):
     deadline_ms: int
 
 
-async def insert_jobs(connection: Connection, jobs: Sequence[NewJob]) -> dict[UUID, Any]:
-    """Write jobs with their ready work and events. Returns when each was taken, by the database's clock."""
-    rows = await connection.fetch(
+class Settlement(msgspec.Struct, frozen=True):
+    """A settlement to be written: what was paid for an attempt, and the receipt that justifies it."""
+
+    report: Report
+    price: int
+    billed_ms: int
+    decision: bytes
+    """Its canonical bytes."""
+    signature: bytes
+    """The coordinator's."""
+
+
+_JOB: Final = (
+    "id",
+    "project_id",
+    "content_id",
+    "name",
+    "document",
+    "labels",
+    "size",
+    "cap",
+    "held",
+    "submitted_at",
+)
+_READY: Final = ("job_id", "first", "beyond", "ready_at", "shape", "remaining_cap")
+_ATTEMPT: Final = (
+    "job_id",
+    "task",
+    "epoch",
+    "node",
+    "state",
+    "leased_at",
+    "deadline_at",
+    "rate",
+    "fixed",
+    "remaining_cap",
+)
+_SETTLEMENT: Final = (
+    "job_id",
+    "task",
+    "epoch",
+    "node",
+    "price",
+    "billed_ms",
+    "body",
+    "node_signature",
+    "decision",
+    "coordinator_signature",
+)
+
+
+async def insert_jobs(connection: Connection, jobs: Sequence[NewJob], at: datetime) -> None:
+    """Write jobs, submitted `at` by the database's clock, each with its ready work: one range, however large."""
+    await insert_rows(
+        connection,
+        "job",
+        _JOB,
         queries.insert_jobs,
-        [j.id for j in jobs],
-        [j.project_id for j in jobs],
-        [bytes.fromhex(j.content_id) for j in jobs],
-        [j.name for j in jobs],
-        [j.document for j in jobs],
-        [msgspec.json.encode(j.labels) for j in jobs],
-        [j.size for j in jobs],
-        [j.cap for j in jobs],
-        [j.shape for j in jobs],
+        [
+            (
+                j.id,
+                j.project_id,
+                bytes.fromhex(j.content_id),
+                j.name,
+                j.document,
+                msgspec.json.encode(j.labels),
+                j.size,
+                j.cap,
+                j.cap * j.size,
+                at,
+            )
+            for j in jobs
+        ],
     )
-    return {row["id"]: row["submitted_at"] for row in rows}
+    await insert_rows(
+        connection, "queue", _READY, queries.insert_ready, [(j.id, 0, j.size, at, j.shape, j.cap) for j in jobs]
+    )
 
 
 async def lock_jobs(connection: Connection, job_ids: Sequence[UUID]) -> dict[UUID, Tally]:
@@ -80,21 +144,25 @@ async def find_attempts(connection: Connection, refs: Sequence[Ref]) -> dict[Ref
 
 async def end_attempts(connection: Connection, endings: Sequence[Ending]) -> None:
     """Write that attempts ended and where their tasks go. Raises InvariantViolated if one was not live after all."""
-    row = await connection.fetchrow(
+    refs = [e.attempt.ref for e in endings]
+    key = [r.job_id for r in refs], [r.task for r in refs], [r.epoch for r in refs]
+    attempts = await connection.execute(
         queries.end_attempts,
-        [e.attempt.ref.job_id for e in endings],
-        [e.attempt.ref.task for e in endings],
-        [e.attempt.ref.epoch for e in endings],
+        *key,
         [e.attempt_state.value for e in endings],
-        [e.next.state.value for e in endings],
         [e.cause for e in endings],
         [e.detail for e in endings],
+    )
+    tasks = await connection.execute(
+        queries.move_tasks,
+        *key,
+        [e.next.state.value for e in endings],
         [e.infrastructure_failures for e in endings],
         [e.job_failures for e in endings],
         [e.attempt.spent + e.price for e in endings],
     )
-    if row["attempts"] != len(endings) or row["tasks"] != len(endings):
-        raise InvariantViolated(f"{len(endings)} attempts were to end, {row['attempts']} did")
+    if {attempts, tasks} != {f"UPDATE {len(endings)}"}:
+        raise InvariantViolated(f"{len(endings)} attempts were to end: {attempts}, and of their tasks {tasks}")
 
 
 async def update_jobs(connection: Connection, tallies: Sequence[Tally]) -> None:
@@ -135,35 +203,90 @@ async def take_ranges(connection: Connection, ranges: Sequence[tuple[int, int, i
 
 
 async def insert_attempts(connection: Connection, leases: Sequence[Lease]) -> dict[tuple[UUID, int], int]:
-    """Lease tasks to nodes. Returns the epoch of each (job, task)."""
+    """Lease tasks to nodes. Returns the epoch of each (job, task) that could be leased."""
     rows = await connection.fetch(
-        queries.insert_attempts,
-        [x.assignment.ready.job_id for x in leases],
-        [x.assignment.task for x in leases],
-        [x.assignment.node for x in leases],
-        [x.rate for x in leases],
-        [x.fixed for x in leases],
-        [x.assignment.ready.demand.remaining_cap for x in leases],
-        [x.deadline_ms for x in leases],
+        queries.lease_tasks, [x.assignment.ready.job_id for x in leases], [x.assignment.task for x in leases]
     )
-    return {(row["job_id"], row["task"]): row["epoch"] for row in rows}
+    epochs = {(row["job_id"], row["task"]): row["epoch"] for row in rows}
+    if not epochs:
+        return epochs
+    at: datetime = rows[0]["at"]
+    live = AttemptState.LEASED.value
+    await insert_rows(
+        connection,
+        "attempt",
+        _ATTEMPT,
+        queries.insert_attempts,
+        [
+            (
+                x.assignment.ready.job_id,
+                x.assignment.task,
+                epoch,
+                x.assignment.node,
+                live,
+                at,
+                at + timedelta(milliseconds=x.deadline_ms),
+                x.rate,
+                x.fixed,
+                x.assignment.ready.demand.remaining_cap,
+            )
+            for x in leases
+            if (epoch := epochs.get((x.assignment.ready.job_id, x.assignment.task))) is not None
+        ],
+    )
+    return epochs
 
 
-async def mark_running(connection: Connection, items: Sequence[tuple[Ref, str]]) -> dict[Ref, Event | None]:
-    """Attempts whose process has started, each said by the node that holds it. Returns those that are held, each with
-    the event to be written, or None if it was known to run."""
+async def insert_settlements(connection: Connection, settlements: Sequence[Settlement]) -> None:
+    """Write settlements; each attempt has one at most."""
+    await insert_rows(
+        connection,
+        "settlement",
+        _SETTLEMENT,
+        queries.insert_settlements,
+        [
+            (
+                s.report.ref.job_id,
+                s.report.ref.task,
+                s.report.ref.epoch,
+                s.report.node,
+                s.price,
+                s.billed_ms,
+                s.report.data,
+                s.report.signature,
+                s.decision,
+                s.signature,
+            )
+            for s in settlements
+        ],
+    )
+
+
+async def find_settlements(connection: Connection, refs: Sequence[Ref]) -> dict[Ref, Any]:
+    """The settlements of those of these attempts that were settled."""
     rows = await connection.fetch(
-        queries.mark_running,
+        queries.find_settlements, [r.job_id for r in refs], [r.task for r in refs], [r.epoch for r in refs]
+    )
+    return {Ref(row["job_id"], row["task"], row["epoch"]): row for row in rows}
+
+
+async def mark_running(connection: Connection, items: Sequence[tuple[Ref, str]]) -> dict[Ref, str]:
+    """Attempts whose process has started, each said by the node that holds it. Returns those for which that is new,
+    with their nodes."""
+    rows = await connection.fetch(queries.mark_running, *_said(items))
+    return {Ref(row["job_id"], row["task"], row["epoch"]): row["node"] for row in rows}
+
+
+async def find_running(connection: Connection, items: Sequence[tuple[Ref, str]]) -> set[Ref]:
+    """Those of these attempts that their nodes hold and that are known to run."""
+    rows = await connection.fetch(queries.find_running, *_said(items))
+    return {Ref(row["job_id"], row["task"], row["epoch"]) for row in rows}
+
+
+def _said(items: Sequence[tuple[Ref, str]]) -> tuple[list[UUID], list[int], list[int], list[str]]:
+    return (
         [ref.job_id for ref, _ in items],
         [ref.task for ref, _ in items],
         [ref.epoch for ref, _ in items],
         [node for _, node in items],
     )
-    return {
-        Ref(row["job_id"], row["task"], row["epoch"]): Event(
-            row["project_id"], "task.running", row["job_id"], row["task"], row["epoch"], row["node"]
-        )
-        if row["fresh"]
-        else None
-        for row in rows
-    }

@@ -17,7 +17,6 @@ class Tally(msgspec.Struct):
     job_id: UUID
     project_id: UUID
     content_id: str
-    document: bytes
     size: int
     cap: int
     started: bool
@@ -37,7 +36,6 @@ class Tally(msgspec.Struct):
             job_id=row["id"],
             project_id=row["project_id"],
             content_id=row["content_id"].hex(),
-            document=row["document"],
             size=row["size"],
             cap=row["cap"],
             started=row["started"],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
 
@@ -206,8 +207,8 @@ async def post(connection: Connection, transfers: Sequence[Transfer]) -> None:
     await store.insert_transfers(connection, transfers)
 
 
-async def lock_available(connection: Connection, project_ids: Sequence[UUID]) -> dict[UUID, int]:
-    """What projects can spend, in µHYPER, held until the transaction ends."""
+async def lock_available(connection: Connection, project_ids: Sequence[UUID]) -> tuple[dict[UUID, int], datetime]:
+    """What projects can spend, in µHYPER, held until the transaction ends; and when that began."""
     return await store.lock_available(connection, project_ids)
 
 

@@ -3,33 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
 
+from hypernode.db.bulk import insert_rows
 from hypernode.db.pool import Connection
 from hypernode.db.sql import load_sql
 from hypernode.ledger.model import Transfer
 
 queries: Final = load_sql(__package__)
 
-_INSERT: Final = queries.insert_transfers
+_COLUMNS: Final = ("debit", "credit", "amount", "cause", "job_id", "task", "epoch")
 _FIND_ACCOUNTS: Final = queries.find_accounts
 _LOCK_AVAILABLE: Final = queries.lock_available
 
 
 async def insert_transfers(connection: Connection, transfers: Sequence[Transfer]) -> None:
     """Move money. Raises asyncpg.CheckViolationError, writing nothing, if a balance would fall below zero."""
-    if not transfers:
-        return
-    await connection.execute(
-        _INSERT,
-        [t.debit for t in transfers],
-        [t.credit for t in transfers],
-        [t.amount for t in transfers],
-        [t.cause.value for t in transfers],
-        [t.job_id for t in transfers],
-        [t.task for t in transfers],
-        [t.epoch for t in transfers],
+    await insert_rows(
+        connection,
+        "transfer",
+        _COLUMNS,
+        queries.insert_transfers,
+        [(t.debit, t.credit, t.amount, t.cause.value, t.job_id, t.task, t.epoch) for t in transfers],
     )
 
 
@@ -44,7 +41,8 @@ async def find_accounts(connection: Connection, project_ids: Sequence[UUID]) -> 
     return rows
 
 
-async def lock_available(connection: Connection, project_ids: Sequence[UUID]) -> dict[UUID, int]:
-    """What some projects can spend, in µHYPER; nobody else can change it until the transaction ends."""
+async def lock_available(connection: Connection, project_ids: Sequence[UUID]) -> tuple[dict[UUID, int], datetime]:
+    """What some projects can spend, in µHYPER; nobody else can change it until the transaction ends. And the time at
+    which the transaction began, by the database's clock."""
     rows = await connection.fetch(_LOCK_AVAILABLE, list(project_ids))
-    return {row["project_id"]: row["balance"] for row in rows}
+    return {row["project_id"]: row["balance"] for row in rows}, rows[0]["at"]

@@ -10,7 +10,6 @@ import msgspec
 from hypernode.db.pool import Pool
 from hypernode.jobs import store
 from hypernode.jobs.endings import Loss, Ref
-from hypernode.jobs.lifecycle import AttemptState
 from hypernode.jobs.service.documents import Documents, KnownJob
 from hypernode.jobs.store import queries
 from hypernode.kernel import limits
@@ -44,7 +43,7 @@ class Attempts:
             job = self._documents.decoded(row["job_id"], row["project_id"], row["document"])
             demand = demand_of(job.document, row["remaining_cap"])
             leases[Ref(row["job_id"], row["task"], row["epoch"])] = LiveLease(
-                demand, row["state"] == AttemptState.RUNNING, row["cancel_requested"]
+                demand, row["running"], row["cancel_requested"]
             )
         return leases
 
@@ -53,8 +52,7 @@ class Attempts:
         if not refs:
             return set()
         async with self._pool.acquire() as connection:
-            rows = await store.find_attempts(connection, list(refs))
-        return {ref for ref, row in rows.items() if row["settled_price"] is not None}
+            return set(await store.find_settlements(connection, list(refs)))
 
     async def overdue(self) -> list[Loss]:
         """Live attempts whose lease is over, with the cause."""

@@ -24,7 +24,7 @@ from hypernode.jobs import endings, store
 from hypernode.jobs.endings import Attempt, Ending, Loss, Ref, Report
 from hypernode.jobs.lifecycle import AttemptState, TaskState
 from hypernode.jobs.model import JobDocument
-from hypernode.jobs.service.documents import Documents
+from hypernode.jobs.service.documents import Documents, KnownJob
 from hypernode.jobs.store import queries
 from hypernode.jobs.tally import Tally
 from hypernode.kernel import limits
@@ -54,7 +54,23 @@ class _Writes(msgspec.Struct):
     endings: list[tuple[Ending, Tally, JobDocument]] = []
     transfers: list[Transfer] = []
     events: list[Event] = []
-    settlements: list[tuple[Report, Ending, bytes, bytes]] = []
+    settlements: list[store.Settlement] = []
+    earned: dict[str, int] = {}
+    """What nodes earned."""
+
+
+class _Found(msgspec.Struct):
+    """What one transaction found, holding the jobs."""
+
+    tallies: dict[UUID, Tally]
+    jobs: dict[UUID, KnownJob]
+    attempts: dict[Ref, asyncpg.Record]
+    settled: dict[Ref, asyncpg.Record]
+    """Those of the attempts that were settled before."""
+    delivered: dict[tuple[UUID, str], int] = {}
+    """Sizes of the outputs that reports name, as the coordinators have them, each in the scope of its project."""
+    done: set[Ref] = set()
+    """What ends in this very transaction."""
 
 
 class Endings:
@@ -104,18 +120,12 @@ class Endings:
         return answers
 
     async def _write(self, connection: Connection, items: list[Report | Loss]) -> list[Settled | Exception]:
-        tallies = await store.lock_jobs(connection, [item.ref.job_id for item in items])
-        rows = await store.find_attempts(connection, [item.ref for item in items])
-        delivered = await self._delivered(connection, items, tallies)
-        await self._ledger.know(
-            connection, {t.project_id for t in tallies.values()} | {row["operator"] for row in rows.values()}
-        )
+        found = await self._find(connection, items)
         writes = _Writes()
-        done: set[Ref] = set()
         answers: list[Settled | Exception] = []
         for item in items:
             try:
-                answers.append(self._answer(item, rows.get(item.ref), tallies, done, delivered, writes))
+                answers.append(self._answer(item, found, writes))
             except InvariantViolated:
                 raise  # what is collected so far can't be trusted: nothing of it may be written
             except HypernodeError as error:
@@ -123,29 +133,36 @@ class Endings:
         await self._apply(connection, writes)
         return answers
 
-    def _answer(
-        self,
-        item: Report | Loss,
-        row: asyncpg.Record | None,
-        tallies: dict[UUID, Tally],
-        done: set[Ref],
-        delivered: dict[tuple[UUID, str], int],
-        writes: _Writes,
-    ) -> Settled:
-        if row is not None and isinstance(item, Report) and row["settled_price"] is not None:
-            return _settled_before(item, row)
-        if item.ref in done:
+    async def _find(self, connection: Connection, items: Sequence[Report | Loss]) -> _Found:
+        tallies = await store.lock_jobs(connection, [item.ref.job_id for item in items])
+        attempts = await store.find_attempts(connection, [item.ref for item in items])
+        ended = [ref for ref, row in attempts.items() if row["attempt_state"] != AttemptState.LEASED]
+        found = _Found(
+            tallies,
+            await self._documents.find(connection, tallies),
+            attempts,
+            await store.find_settlements(connection, ended) if ended else {},
+            await self._delivered(connection, items, tallies),
+        )
+        projects = {tally.project_id for tally in tallies.values()}
+        await self._ledger.know(connection, projects | {row["operator"] for row in attempts.values()})
+        return found
+
+    def _answer(self, item: Report | Loss, found: _Found, writes: _Writes) -> Settled:
+        if isinstance(item, Report) and (before := found.settled.get(item.ref)) is not None:
+            return _settled_before(item, before)
+        if item.ref in found.done:
             raise StaleLease("the attempt has just ended")
-        tally = tallies.get(item.ref.job_id)
+        tally, row = found.tallies.get(item.ref.job_id), found.attempts.get(item.ref)
         if tally is None or row is None:
             raise StaleLease("there is no such lease")
-        document = self._documents.decoded(item.ref.job_id, tally.project_id, tally.document).document
+        document = found.jobs[item.ref.job_id].document
         ending = endings.decide(item, Attempt.of(row), tally, document)
         if isinstance(item, Report):
             for output in item.body.work.outputs:
-                if delivered.get((tally.project_id, output.sha256)) != output.size_bytes:
+                if found.delivered.get((tally.project_id, output.sha256)) != output.size_bytes:
                     raise InvalidInput(f"output {output.path!r} was never delivered, or has another size")
-        done.add(item.ref)
+        found.done.add(item.ref)
         self._collect(item, ending, tally, document, writes)
         return Settled(ending.price, ending.split.operator if ending.split else 0, ending.next.state)
 
@@ -165,7 +182,10 @@ class Endings:
                 coordinator=self._key.public,
             )
             signature = self._key.sign(COORDINATOR_CONTEXT, countersigned(item.data, decision))
-            writes.settlements.append((item, ending, canonical(decision), signature))
+            writes.settlements.append(
+                store.Settlement(item, ending.price, ending.billed_ms, canonical(decision), signature)
+            )
+            writes.earned[item.node] = writes.earned.get(item.node, 0) + ending.split.operator
             writes.transfers += self._ledger.settle(
                 project, ending.attempt.operator, ending.split, ending.refund, ref.job_id, ref.task, ref.epoch
             )
@@ -202,23 +222,9 @@ class Endings:
         if not writes.endings:
             return
         await store.end_attempts(connection, [ending for ending, _, _ in writes.endings])
-        if writes.settlements:
-            await connection.execute(
-                queries.insert_settlements,
-                [item.ref.job_id for item, *_ in writes.settlements],
-                [item.ref.task for item, *_ in writes.settlements],
-                [item.ref.epoch for item, *_ in writes.settlements],
-                [item.node for item, *_ in writes.settlements],
-                [ending.price for _, ending, *_ in writes.settlements],
-                [ending.billed_ms for _, ending, *_ in writes.settlements],
-                [item.data for item, *_ in writes.settlements],
-                [item.signature for item, *_ in writes.settlements],
-                [decision for *_, decision, _ in writes.settlements],
-                [signature for *_, signature in writes.settlements],
-            )
-            earned = [(i.node, e.split.operator) for i, e, *_ in writes.settlements if e.split and e.split.operator]
-            if earned:
-                await connection.execute(queries.pay_nodes, [n for n, _ in earned], [amount for _, amount in earned])
+        await store.insert_settlements(connection, writes.settlements)
+        if writes.earned:
+            await connection.execute(queries.pay_nodes, list(writes.earned), list(writes.earned.values()))
         await store.requeue(
             connection,
             [
@@ -235,7 +241,6 @@ class Endings:
     async def _delivered(
         self, connection: Connection, items: Sequence[Report | Loss], tallies: dict[UUID, Tally]
     ) -> dict[tuple[UUID, str], int]:
-        """Sizes of the outputs that reports name, as the coordinators have them, each in the scope of its project."""
         named: dict[UUID, set[str]] = {}
         for item in items:
             if isinstance(item, Report) and item.ref.job_id in tallies:
@@ -250,9 +255,9 @@ class Endings:
 
 
 def _settled_before(item: Report, row: asyncpg.Record) -> Settled:
-    if row["node"] != item.node or row["settled_signature"] != item.signature:
+    if row["node"] != item.node or row["node_signature"] != item.signature:
         raise StaleLease("the attempt was settled with another report")
-    decision = msgspec.json.decode(row["settled_decision"], type=Decision)
+    decision = msgspec.json.decode(row["decision"], type=Decision)
     return Settled(decision.split.price, decision.split.operator, TaskState(row["task_state"]))
 
 

@@ -151,10 +151,18 @@ class Leases:
         return await self._running.submit((ref, node))
 
     async def _mark_running(self, items: list[tuple[Ref, str]]) -> list[bool | Exception]:
-        async def work(connection: Connection) -> dict[Ref, Event | None]:
-            held = await store.mark_running(connection, items)
-            await record(connection, [event for event in held.values() if event is not None])
-            return held
+        async def work(connection: Connection) -> set[Ref]:
+            fresh = await store.mark_running(connection, items)
+            jobs = await self._documents.find(connection, {ref.job_id for ref in fresh})
+            await record(
+                connection,
+                [
+                    Event(jobs[ref.job_id].project_id, "task.running", ref.job_id, ref.task, ref.epoch, node)
+                    for ref, node in fresh.items()
+                ],
+            )
+            again = [item for item in items if item[0] not in fresh]
+            return fresh.keys() | (await store.find_running(connection, again) if again else set())
 
         held = await run_transaction(self._pool, work, idempotent=True)
         self._hints.events.give()

@@ -142,7 +142,7 @@ class Submissions:
         earlier = await find_answers(connection, [(i.project_id, i.idempotency) for i in items if i.idempotency])
         projects = {item.project_id for item in items}
         await self._ledger.know(connection, projects)
-        available = await ledger_service.lock_available(connection, list(projects))
+        available, at = await ledger_service.lock_available(connection, list(projects))
         answers: list[Taken | Exception] = []
         taken: list[tuple[UUID, Submission]] = []
         for item in items:
@@ -163,13 +163,12 @@ class Submissions:
             job_id = uuid7()
             earlier.add(item.project_id, item.idempotency, job_id)
             taken.append((job_id, item))
-            answers.append(Taken(job_id, None))
-        if not taken:
-            return answers
-        submitted_at = await self._insert(connection, taken)
-        return [Taken(a.job_id, submitted_at.get(a.job_id)) if isinstance(a, Taken) else a for a in answers]
+            answers.append(Taken(job_id, at))
+        if taken:
+            await self._insert(connection, taken, at)
+        return answers
 
-    async def _insert(self, connection: Connection, taken: list[tuple[UUID, Submission]]) -> dict[UUID, datetime]:
+    async def _insert(self, connection: Connection, taken: list[tuple[UUID, Submission]], at: datetime) -> None:
         jobs = [
             store.NewJob(
                 id=job_id,
@@ -184,7 +183,7 @@ class Submissions:
             )
             for job_id, item in taken
         ]
-        submitted_at = await store.insert_jobs(connection, jobs)
+        await store.insert_jobs(connection, jobs, at)
         await record(connection, [Event(item.project_id, "job.submitted", job_id) for job_id, item in taken])
         await ledger_service.post(
             connection,
@@ -195,4 +194,3 @@ class Submissions:
         )
         for job_id, item in taken:
             self._documents.remember(job_id, KnownJob(item.project_id, item.data, item.document))
-        return submitted_at

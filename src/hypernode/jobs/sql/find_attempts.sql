@@ -7,11 +7,9 @@ select t.job_id, t.index as task, a.epoch, t.epoch as current_epoch, t.state as 
            (extract(epoch from clock_timestamp() - a.started_at) * 1000)::bigint
            - (l.gap_ms - a.gap_ms)
            - greatest(0, (extract(epoch from clock_timestamp() - l.last_seen_at) * 1000)::bigint - $4)
-       ) end as evidence_ms,
-       s.price as settled_price, s.decision as settled_decision, s.node_signature as settled_signature
+       ) end as evidence_ms
 from unnest($1::uuid[], $2::int[], $3::int[]) as w(job_id, task, epoch)
 join attempt a on a.job_id = w.job_id and a.task = w.task and a.epoch = w.epoch
 join task t on t.job_id = a.job_id and t.index = a.task
 join node n on n.key = a.node
 join node_life l on l.node = a.node
-left join settlement s on s.job_id = a.job_id and s.task = a.task and s.epoch = a.epoch

@@ -4,7 +4,8 @@ from unnest($1::bigint[]) as a (id)
 join lateral (
     (select * from transfer where debit = a.id and id < $2 order by id desc limit $3)
     union all
-    (select * from transfer where credit = a.id and id < $2 order by id desc limit $3)
+    (select * from transfer where credit = a.id and id < $2
+       and cause not in ('fee_treasury', 'fee_incentive', 'fee_stakers') order by id desc limit $3)
 ) t on true
 order by t.id desc
 limit $3

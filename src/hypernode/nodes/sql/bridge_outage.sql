@@ -11,7 +11,7 @@ bridged as (
 ),
 moved as (
     update attempt a set deadline_at = a.deadline_at + absent.outage
-    from absent where a.state in ('leased', 'running') and a.deadline_at >= absent.at
+    from absent where a.state = 'leased' and a.deadline_at >= absent.at
     returning 1
 )
 select (select count(*) from bridged) as nodes, (select count(*) from moved) as attempts

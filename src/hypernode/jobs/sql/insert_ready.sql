@@ -1,0 +1,3 @@
+-- Ready work of new jobs: one range each, however large the array.
+insert into queue (job_id, first, beyond, ready_at, shape, remaining_cap)
+select * from unnest($1::uuid[], $2::int[], $3::int[], $4::timestamptz[], $5::bigint[], $6::bigint[])
