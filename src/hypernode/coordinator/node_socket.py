@@ -5,20 +5,20 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
-from collections.abc import Coroutine
 from typing import Any, Final
 
 from litestar.types import Receive, Scope, Send
 
+from hypernode.coordinator.conversation import Conversation, Gone, receive_frame
 from hypernode.coordinator.metrics import Metrics
 from hypernode.coordinator.reports import Reports
-from hypernode.coordinator.sessions import MISSED_BEATS, Session, Sessions, unwire, wire
+from hypernode.coordinator.sessions import Session, Sessions, unwire, wire
 from hypernode.coordinator.settings import Settings
 from hypernode.events.hints import Hints
-from hypernode.jobs.endings import Loss, Ref
+from hypernode.jobs.endings import Loss
 from hypernode.jobs.service.attempts import Attempts
 from hypernode.kernel import keys
-from hypernode.kernel.errors import Forbidden, HypernodeError, Malformed, Refused, StaleLease, TooLarge, Unavailable
+from hypernode.kernel.errors import Forbidden, HypernodeError, Malformed, Refused, Unavailable
 from hypernode.kernel.keys import KeyPair
 from hypernode.nodes.service import Nodes
 from hypernode.protocol import messages
@@ -26,9 +26,6 @@ from hypernode.protocol import messages
 log = logging.getLogger(__name__)
 
 HANDSHAKE_S: Final = 10.0
-LOG_TOO_LARGE: Final = "log.too_large"
-SILENCE_BEATS: Final = 5
-"""Heartbeats a node may miss before its connection counts as dead. Its leases run on until their own time."""
 _CLOSE_NORMAL: Final = 1000
 _CLOSE_POLICY: Final = 1008
 
@@ -73,7 +70,7 @@ class NodeSocket:
             session = await self._handshake(receive, send)
             if session is not None:
                 await self._serve(session, receive, send)
-        except _Gone:
+        except Gone:
             pass
         finally:
             self._live.discard(task)
@@ -93,7 +90,7 @@ class NodeSocket:
         await _send(send, [challenge])
         try:
             async with asyncio.timeout(HANDSHAKE_S):
-                frame = await _frame(receive)
+                frame = await receive_frame(receive)
             said = messages.decode_from_node(frame)
             if len(said) != 1 or not isinstance(said[0], messages.Hello):
                 raise Malformed("the first frame of a connection is one Hello")
@@ -158,8 +155,9 @@ class NodeSocket:
     async def _serve(self, session: Session, receive: Receive, send: Send) -> None:
         self._metrics.nodes.inc()
         self._hints.ready.give()
+        conversation = Conversation(session, self._reports, self._nodes, self._metrics, self._settings.heartbeat_ms)
         writer = asyncio.create_task(self._write(session, send), name=f"write {session.node}")
-        reader = asyncio.create_task(_Conversation(self, session).read(receive), name=f"read {session.node}")
+        reader = asyncio.create_task(conversation.read(receive), name=f"read {session.node}")
         try:
             done, _ = await asyncio.wait({writer, reader}, return_when=asyncio.FIRST_COMPLETED)
             if reader in done and writer not in done:
@@ -175,7 +173,7 @@ class NodeSocket:
             log.info("node %s disconnected", session.node)
             await self._nodes.disconnect(session.node, session.id, goodbye=session.draining and not session.leases)
         for result in results:
-            if isinstance(result, Exception) and not isinstance(result, _Gone):
+            if isinstance(result, Exception) and not isinstance(result, Gone):
                 raise result
 
     async def _write(self, session: Session, send: Send) -> None:
@@ -188,140 +186,11 @@ class NodeSocket:
                 return
 
 
-class _Conversation:
-    """What a node says on one connection, in order."""
-
-    def __init__(self, socket: NodeSocket, session: Session) -> None:
-        self._socket = socket
-        self._reports = socket._reports
-        self._session = session
-        self._tasks: set[asyncio.Task[None]] = set()
-
-    async def read(self, receive: Receive) -> None:
-        """Read until the connection ends or says something it must not."""
-        silence_s = SILENCE_BEATS * self._socket._settings.heartbeat_ms / 1000
-        try:
-            while True:
-                async with asyncio.timeout(silence_s):
-                    frame = await _frame(receive)
-                self._socket._metrics.frames.inc()
-                self._session.heard = True
-                ends: dict[Ref, int] = {}
-                for message in messages.decode_from_node(frame):
-                    self._take(message, ends)
-                for ref, end in ends.items():
-                    self._session.send(messages.LogAck(wire(ref), end))
-        except TimeoutError:
-            log.info("node %s was silent for %.1f s", self._session.node, silence_s)
-        except HypernodeError as error:
-            self._socket._metrics.bad_frames.labels(error.code).inc()
-            log.warning("node %s: %s", self._session.node, error)
-            self._session.close(error.code, str(error)[:1000], retry=True)
-        finally:
-            # What was said before the connection ended still counts.
-            if self._tasks:
-                await asyncio.wait(self._tasks)
-
-    def _take(self, message: messages.NodeMessage, ends: dict[Ref, int]) -> None:
-        match message:
-            case messages.Heartbeat():
-                self._beat(message)
-            case messages.Running(lease):
-                self._started(unwire(lease))
-            case messages.Log(lease):
-                self._log(message, unwire(lease), ends)
-            case messages.Report(lease):
-                self._end(unwire(lease), self._reports.report(self._session, unwire(lease), message))
-            case messages.Refuse(lease):
-                self._end(unwire(lease), self._reports.refuse(self._session, unwire(lease), message))
-            case messages.Drain():
-                self._session.draining = True
-                self._do(self._socket._nodes.draining(self._session.node))
-            case messages.Hello():
-                raise Malformed("Hello is said once")
-
-    def _log(self, message: messages.Log, ref: Ref, ends: dict[Ref, int]) -> None:
-        try:
-            end = self._reports.append_log(self._session, message, ref)
-        except TooLarge as error:
-            # Its own bound ends a job that floods its log, so this node is not in order: the task goes elsewhere.
-            self._reports.drop(self._session, ref, LOG_TOO_LARGE)
-            self._do(self._reports.lose(Loss(ref, self._session.node, LOG_TOO_LARGE, str(error))))
-        else:
-            if end is not None:
-                ends[ref] = end
-
-    def _started(self, ref: Ref) -> None:
-        held = self._session.leases.get(ref)
-        if held is None:
-            self._reports.drop(self._session, ref, StaleLease.code)
-        elif not held.running:
-            held.running = True
-            held.starting = self._do(self._reports.running(self._session, ref))
-
-    def _end(self, ref: Ref, ending: Coroutine[Any, Any, None]) -> None:
-        """The end of an attempt is written after its start."""
-        held = self._session.leases.get(ref)
-        starting = None
-        if held is not None:
-            held.ending, starting = True, held.starting
-        self._do(_after(starting, ending))
-
-    def _beat(self, beat: messages.Heartbeat) -> None:
-        held = self._session.leases
-        named = {unwire(ref) for ref in beat.leases}
-        for ref in named - held.keys():
-            self._reports.drop(self._session, ref, StaleLease.code)
-        for ref, lease in list(held.items()):
-            lease.missed = 0 if ref in named or lease.ending else lease.missed + 1
-            if lease.missed >= MISSED_BEATS:
-                self._do(self._reports.lose(Loss(ref, self._session.node, "node.forgot")))
-
-    def _do(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-        """Write something without holding up what comes next on the connection, so that writes can be coalesced. What
-        goes wrong ends the connection: the node will say it again."""
-        task = asyncio.create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._finished)
-        return task
-
-    def _finished(self, task: asyncio.Task[None]) -> None:
-        self._tasks.discard(task)
-        if task.cancelled() or (error := task.exception()) is None:
-            return
-        if isinstance(error, HypernodeError):
-            log.warning("node %s: %s", self._session.node, error)
-            self._session.close(error.code, str(error)[:1000], retry=True)
-        else:
-            log.error("node %s: unexpected error", self._session.node, exc_info=error)
-            self._session.close("server.error", "the coordinator made a mistake; it has been logged", retry=True)
-
-
-async def _after(first: asyncio.Task[None] | None, then: Coroutine[Any, Any, None]) -> None:
-    if first is not None and not first.done():
-        await asyncio.wait({first})
-    await then
-
-
-class _Gone(Exception):
-    """The connection has ended."""
-
-
-async def _frame(receive: Receive) -> bytes:
-    event = await receive()
-    if event["type"] != "websocket.receive":
-        raise _Gone
-    data = event.get("bytes")
-    if data is None:
-        raise Malformed("frames are binary")
-    return data
-
-
 async def _send(send: Send, batch: list[messages.CoordinatorMessage]) -> None:
     try:
         await send({"type": "websocket.send", "bytes": messages.encode(batch), "text": None})
     except (OSError, RuntimeError) as error:  # uvicorn: the other side is gone
-        raise _Gone from error
+        raise Gone from error
 
 
 async def _refuse(send: Send, closing: messages.Closing) -> None:
@@ -329,7 +198,7 @@ async def _refuse(send: Send, closing: messages.Closing) -> None:
         await _send(send, [closing])
         code = _CLOSE_NORMAL if closing.retry else _CLOSE_POLICY
         await send({"type": "websocket.close", "code": code, "reason": closing.code})
-    except (_Gone, OSError, RuntimeError):
+    except (Gone, OSError, RuntimeError):
         pass  # it did not wait for the reason
 
 

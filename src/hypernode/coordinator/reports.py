@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import re
 from typing import Final
@@ -9,7 +10,7 @@ from typing import Final
 from hypernode.coordinator.metrics import Metrics
 from hypernode.coordinator.sessions import Session, Sessions, wire
 from hypernode.jobs.endings import Loss, Ref, Report
-from hypernode.jobs.logstore import LogRef, LogStore
+from hypernode.jobs.logstore import EMPTY_LOG, LogDigest, LogRef, LogStore
 from hypernode.jobs.service.end import Endings, Settled
 from hypernode.jobs.service.lease import Leases
 from hypernode.kernel import keys
@@ -38,11 +39,11 @@ class Reports:
         self._logs = logs
         self._sessions = sessions
         self._metrics = metrics
+        self._settled = metrics.ended.labels("settled")
 
-    async def running(self, session: Session, ref: Ref) -> None:
-        """A task's process has started."""
-        if not await self._leases.running(ref, session.node):
-            self.drop(session, ref, StaleLease.code)
+    def running(self, session: Session, ref: Ref) -> asyncio.Future[bool]:
+        """A task's process has started; whether the node holds the lease, to come. Raises Overloaded."""
+        return self._leases.running(ref, session.node)
 
     def append_log(self, session: Session, message: messages.Log, ref: Ref) -> int | None:
         """Bytes of a log. Returns where the log ends now, or None if they are not taken because the lease is not held.
@@ -61,38 +62,41 @@ class Reports:
         self._metrics.log_bytes.inc(len(message.data))
         return end
 
-    async def report(self, session: Session, ref: Ref, message: messages.Report) -> None:
-        """An attempt's end, signed. It is settled, or refused for good with a code; if neither can be said just now,
-        the connection is ended, so that the node comes back with it."""
-        try:
-            settled = await self._settle(session, ref, message)
-        except Unavailable as error:
-            session.close(error.code, str(error), retry=True)
-            return
-        except StaleLease as error:
-            self._refuse(session, ref, error)
-        except (InvalidInput, BadSignature) as error:
-            self._refuse(session, ref, error)
-            # The lease was this node's, but what it says cannot be used: the task goes on elsewhere, unpaid.
-            await self.lose(Loss(ref, session.node, "report.invalid", str(error)[:1000]))
-        else:
-            session.send(messages.ReportAck(wire(ref), "", settled.price, settled.operator))
-            self._metrics.ended.labels("settled").inc()
-            self._forget(ref, session)
-
-    async def _settle(self, session: Session, ref: Ref, message: messages.Report) -> Settled:
+    def report(self, session: Session, ref: Ref, message: messages.Report) -> asyncio.Future[Settled]:
+        """An attempt's end, signed: what was settled, to come; pass it on to `settled`, and what is raised instead (now
+        or then) to `failed`."""
         body = decode_body(message.body)
         keys.verify(session.node, NODE_CONTEXT, message.body, message.signature)
-        digest = await self._logs.finish(_log_ref(ref))
-        if (digest.root, digest.size_bytes) != (body.run.log_root, body.run.log_bytes):
-            if ref not in session.leases:
-                raise StaleLease("the node does not hold this lease")
-            raise InvalidInput(
-                f"the receipt speaks of a log of {body.run.log_bytes} bytes, {digest.size_bytes} were delivered"
-                if digest.size_bytes != body.run.log_bytes
-                else "the receipt's log root is not the SHA-256 of the log that was delivered"
-            )
-        return await self._endings.end(Report(ref, session.node, body, message.body, message.signature))
+        report = Report(ref, session.node, body, message.body, message.signature)
+        if self._logs.end(_log_ref(ref)):
+            return asyncio.ensure_future(self._with_log(session, report))
+        _same_log(session, report, EMPTY_LOG)
+        return self._endings.end(report)
+
+    async def _with_log(self, session: Session, report: Report) -> Settled:
+        _same_log(session, report, await self._logs.finish(_log_ref(report.ref)))
+        return await self._endings.end(report)
+
+    def settled(self, session: Session, ref: Ref, settled: Settled) -> None:
+        """A report was settled: tell the node."""
+        session.send(messages.ReportAck(wire(ref), "", settled.price, settled.operator))
+        self._settled.inc()
+        self._forget(ref, session)
+
+    async def failed(self, session: Session, ref: Ref, error: HypernodeError) -> None:
+        """A report was not settled: it is refused for good with a code; or if nothing can be said just now, the
+        connection is ended, so that the node comes back with it. Raises what is neither."""
+        match error:
+            case Unavailable():
+                session.close(error.code, str(error), retry=True)
+            case StaleLease():
+                self._refuse(session, ref, error)
+            case InvalidInput() | BadSignature():
+                self._refuse(session, ref, error)
+                # The lease was this node's, but what it says cannot be used: the task goes on elsewhere, unpaid.
+                await self.lose(Loss(ref, session.node, "report.invalid", str(error)[:1000]))
+            case _:
+                raise error
 
     async def refuse(self, session: Session, ref: Ref, message: messages.Refuse) -> None:
         """A node cannot finish a lease."""
@@ -128,6 +132,19 @@ class Reports:
         if session is not None:
             session.release(ref)
         self._logs.close(_log_ref(ref))
+
+
+def _same_log(session: Session, report: Report, digest: LogDigest) -> None:
+    run = report.body.run
+    if (digest.root, digest.size_bytes) == (run.log_root, run.log_bytes):
+        return
+    if report.ref not in session.leases:
+        raise StaleLease("the node does not hold this lease")
+    raise InvalidInput(
+        f"the receipt speaks of a log of {run.log_bytes} bytes, {digest.size_bytes} were delivered"
+        if digest.size_bytes != run.log_bytes
+        else "the receipt's log root is not the SHA-256 of the log that was delivered"
+    )
 
 
 def _log_ref(ref: Ref) -> LogRef:

@@ -4,6 +4,7 @@ what is needed to send a message, to know how much room a node has, and to notic
 from __future__ import annotations
 
 import asyncio
+import functools
 from collections.abc import Iterator
 from typing import Final
 from uuid import UUID
@@ -22,6 +23,9 @@ MISSED_BEATS: Final = 2
 """Heartbeats that may come without a lease before it counts as forgotten. Messages are in order on a connection, so
 one is enough in principle; two cost nothing."""
 
+_KNOWN_REFS: Final = 4096
+"""Leases whose names are kept: each is named in several messages, and a UUID is dear to make."""
+
 
 class Held(msgspec.Struct):
     """A lease that a node holds."""
@@ -30,7 +34,7 @@ class Held(msgspec.Struct):
     running: bool = False
     """Whether it is known that the process has started."""
     missed: int = 0
-    starting: asyncio.Task[None] | None = None
+    starting: asyncio.Future[bool] | None = None
     """Writes that the process has started; what comes later about the lease waits for it."""
     ending: bool = False
 
@@ -130,6 +134,7 @@ def wire(ref: Ref) -> messages.LeaseRef:
     return messages.LeaseRef(ref.job_id.bytes, ref.task, ref.epoch)
 
 
+@functools.lru_cache(maxsize=_KNOWN_REFS)
 def unwire(ref: messages.LeaseRef) -> Ref:
     """A lease as the rooms name it."""
     return Ref(UUID(bytes=ref.job_id), ref.task, ref.epoch)

@@ -66,10 +66,15 @@ class Batcher(Generic[T, R]):
         """Items waiting for a flush to take them."""
         return len(self._waiting)
 
-    async def submit(self, item: T) -> R:
-        """The answer of `flush` for `item`. Raises what `flush` did, `Overloaded`, or `Unavailable` once closed."""
+    def put(self, item: T) -> asyncio.Future[R]:
+        """The answer of `flush` for `item`, to come: for callers that have no task of their own to wait in. Raises
+        `Overloaded`, or `Unavailable` once closed."""
         self._make_sure_of_room(1)
-        return await self._enqueue(item)
+        return self._enqueue(item)
+
+    async def submit(self, item: T) -> R:
+        """The same, waited for. Raises what `flush` did, too."""
+        return await self.put(item)
 
     async def submit_many(self, items: Sequence[T]) -> list[R | BaseException]:
         """The answers for `items`, in order, with exceptions in their places.

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterable
+from uuid import UUID
+from weakref import WeakValueDictionary
 
 
 class Hint:
@@ -39,11 +42,32 @@ class Hint:
             self._waiting.discard(future)
 
 
+class ProjectHints:
+    """A hint for each project that somebody waits for news of, so that one project's work wakes no other's readers."""
+
+    def __init__(self) -> None:
+        self._hints: WeakValueDictionary[UUID, Hint] = WeakValueDictionary()
+
+    def of(self, project_id: UUID) -> Hint:
+        """The project's hint, there for as long as somebody holds it."""
+        hint = self._hints.get(project_id)
+        if hint is None:
+            hint = self._hints[project_id] = Hint()
+        return hint
+
+    def give(self, project_ids: Iterable[UUID] | None = None) -> None:
+        """Wake who waits for news of these projects; of any, if None."""
+        for project_id in list(self._hints) if project_ids is None else project_ids:
+            hint = self._hints.get(project_id)
+            if hint is not None:
+                hint.give()
+
+
 class Hints:
     """The hints rooms give each other."""
 
     def __init__(self) -> None:
         self.ready = Hint()
         """There may be work to lease, or a node with room for it."""
-        self.events = Hint()
+        self.events = ProjectHints()
         """There are new events."""

@@ -52,9 +52,10 @@ class Feed:
         second when nothing happens. Raises InvalidInput for a position this service did not give."""
         xid, seq = _parse(after or await self.position())
         clock = asyncio.get_running_loop().time
+        hint = self._hints.events.of(project_id)
         again = _AGAIN
         while True:
-            seen, looked = self._hints.events.count, clock()
+            seen, looked = hint.count, clock()
             rows = await self._pool.fetch(queries.events_since, project_id, xid, seq, job_id, _PAGE)
             for row in rows:
                 yield _event(row)
@@ -62,8 +63,8 @@ class Feed:
                 xid, seq = rows[-1]["xid"], rows[-1]["seq"]
             if len(rows) == _PAGE:
                 continue
-            await self._hints.events.wait(seen, _AGAIN_S if again else limits.POLL_S)
-            again = _AGAIN if self._hints.events.count != seen else max(0, again - 1)
+            await hint.wait(seen, _AGAIN_S if again else limits.POLL_S)
+            again = _AGAIN if hint.count != seen else max(0, again - 1)
             yield None
             await asyncio.sleep(max(0.0, _PACE_S - (clock() - looked)))
 

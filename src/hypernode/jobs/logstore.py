@@ -41,6 +41,9 @@ class LogDigest(msgspec.Struct, frozen=True):
     size_bytes: int
 
 
+EMPTY_LOG: Final = LogDigest(content_id(b""), 0)
+
+
 class _Follower:
     __slots__ = ("closed", "hint")
 
@@ -65,7 +68,7 @@ class LogStore:
         if fd is not None:
             return os.fstat(fd).st_size  # not remembered: a node may have been at another coordinator in between
         try:
-            return self._path(ref).stat().st_size
+            return os.stat(self._name(ref)).st_size
         except FileNotFoundError:
             return 0
 
@@ -103,7 +106,7 @@ class LogStore:
         Nothing here forbids to append afterwards: whether an attempt may still write is decided by its lease.
         """
         if self.end(ref) == 0:
-            return LogDigest(content_id(b""), 0)
+            return EMPTY_LOG
         fd = self._files.pop(ref, None)
         if fd is not None:
             os.close(fd)
@@ -167,9 +170,12 @@ class LogStore:
             follower.closed = follower.closed or closed
             follower.hint.set()
 
-    def _path(self, ref: LogRef) -> Path:
+    def _name(self, ref: LogRef) -> str:
         # Formatted as what they must be, so that nothing else can become part of a path.
-        return self._folder / str(UUID(int=ref.job_id.int)) / f"{ref.task:d}.{ref.epoch:d}.log"
+        return f"{self._folder}/{UUID(int=ref.job_id.int)}/{ref.task:d}.{ref.epoch:d}.log"
+
+    def _path(self, ref: LogRef) -> Path:
+        return Path(self._name(ref))
 
     def _open(self, ref: LogRef) -> int:
         fd = self._files.get(ref)

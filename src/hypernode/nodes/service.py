@@ -162,30 +162,32 @@ class Nodes:
             return project_id
 
         project = await run_transaction(self._pool, work)
-        self._hints.events.give()
+        self._hints.events.give([project])
         return project
 
     async def draining(self, node: str) -> None:
         """The node takes nothing new."""
 
-        async def work(connection: Connection) -> None:
-            project_id = await connection.fetchval(queries.drain_node, node)
+        async def work(connection: Connection) -> UUID:
+            project_id: UUID = await connection.fetchval(queries.drain_node, node)
             await record(connection, [Event(project_id, "node.draining", node=node)])
+            return project_id
 
-        await run_transaction(self._pool, work)
-        self._hints.events.give()
+        self._hints.events.give([await run_transaction(self._pool, work)])
 
     async def disconnect(self, node: str, session: UUID, *, goodbye: bool) -> None:
         """The connection ended; leases run on until their time. `goodbye`: it was drained and holds none, so it is away
         at once."""
 
-        async def work(connection: Connection) -> None:
-            project_id = await connection.fetchval(queries.disconnect_node, node, session, goodbye)
+        async def work(connection: Connection) -> UUID | None:
+            project_id: UUID | None = await connection.fetchval(queries.disconnect_node, node, session, goodbye)
             if project_id is not None:
                 await record(connection, [Event(project_id, "node.offline", node=node)])
+            return project_id
 
-        await run_transaction(self._pool, work)
-        self._hints.events.give()
+        project = await run_transaction(self._pool, work)
+        if project is not None:
+            self._hints.events.give([project])
 
     async def renew(self, heard: Sequence[tuple[str, UUID]], lease_ms: int) -> set[str]:
         """Renew the leases of all nodes heard of, in one statement. Returns those whose session still counts."""

@@ -52,7 +52,7 @@ class Secrets:
             return _view(row)
 
         view = await run_transaction(self._pool, work, idempotent=True)
-        self._hints.events.give()
+        self._hints.events.give([project_id])
         return view
 
     async def all(self, project_id: UUID) -> SecretList:
@@ -68,7 +68,7 @@ class Secrets:
             await record(connection, [Event(project_id, "secret.deleted", data={"name": name})])
 
         await run_transaction(self._pool, work)
-        self._hints.events.give()
+        self._hints.events.give([project_id])
 
     async def open(self, wanted: Collection[Wanted]) -> dict[Wanted, Login | HypernodeError]:
         """The logins that jobs name, in one statement, as they are now; or why not: SecretUnknown, SecretMismatch,

@@ -44,7 +44,7 @@ class Cancels:
             return await self._cancel(connection, project_id, job_id)
 
         live = await run_transaction(self._pool, work, idempotent=True)
-        self._hints.events.give()
+        self._hints.events.give([project_id])
         return live
 
     async def _cancel(self, connection: Connection, project_id: UUID, job_id: UUID) -> list[LiveAttempt]:

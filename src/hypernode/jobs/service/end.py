@@ -6,6 +6,7 @@ one order. Nothing is decided here: `jobs.endings` decides, this writes.
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Callable, Sequence
 from typing import Final
@@ -101,25 +102,27 @@ class Endings:
             name="endings",
         )
 
-    async def end(self, item: Report | Loss) -> Settled:
+    def end(self, item: Report | Loss) -> asyncio.Future[Settled]:
         """Settle a report or take a loss. A report that was settled before gets the same answer again.
 
-        Raises StaleLease when the lease is not this node's to end, InvalidInput when the report contradicts it or
-        names outputs that were never delivered; then nothing is written and nothing is paid.
+        The answer may be StaleLease when the lease is not this node's to end, InvalidInput when the report contradicts
+        it or names outputs that were never delivered; then nothing is written and nothing is paid. Raises Overloaded.
         """
-        return await self._batcher.submit(item)
+        return self._batcher.put(item)
 
     async def close(self) -> None:
         """Write what was taken in."""
         await self._batcher.close()
 
     async def _flush(self, items: list[Report | Loss]) -> Sequence[Settled | Exception]:
-        answers = await run_transaction(self._pool, lambda connection: self._write(connection, items))
-        self._hints.events.give()
+        answers, projects = await run_transaction(self._pool, lambda connection: self._write(connection, items))
+        self._hints.events.give(projects)
         self._hints.ready.give()
         return answers
 
-    async def _write(self, connection: Connection, items: list[Report | Loss]) -> list[Settled | Exception]:
+    async def _write(
+        self, connection: Connection, items: list[Report | Loss]
+    ) -> tuple[list[Settled | Exception], set[UUID]]:
         found = await self._find(connection, items)
         writes = _Writes()
         answers: list[Settled | Exception] = []
@@ -131,7 +134,7 @@ class Endings:
             except HypernodeError as error:
                 answers.append(error)
         await self._apply(connection, writes)
-        return answers
+        return answers, {event.project_id for event in writes.events}
 
     async def _find(self, connection: Connection, items: Sequence[Report | Loss]) -> _Found:
         tallies = await store.lock_jobs(connection, [item.ref.job_id for item in items])

@@ -156,8 +156,9 @@ class Jobs:
             state, newest = await self._reader.current_epoch(project_id, job_id, task)
             return newest > epoch or not state.live
 
+        hint = self._hints.events.of(project_id)
         while True:
-            seen = self._hints.events.count
+            seen = hint.count
             state, newest = await self._reader.current_epoch(project_id, job_id, task)
             if newest >= epoch:
                 reader = FrameReader()
@@ -178,7 +179,7 @@ class Jobs:
                             ),
                         )
                 offset = start + reader.offset
-                seen = self._hints.events.count
+                seen = hint.count
                 state, newest = await self._reader.current_epoch(project_id, job_id, task)
                 if newest > epoch or not state.live:
                     epoch, offset = epoch + 1, 0
@@ -187,7 +188,7 @@ class Jobs:
                 return
             if newest < epoch:
                 yield None
-                await self._hints.events.wait(seen, limits.POLL_S)
+                await hint.wait(seen, limits.POLL_S)
 
 
 def _frames(reader: FrameReader, piece: bytes) -> Iterator[LogFrame]:

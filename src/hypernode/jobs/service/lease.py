@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from typing import Final
 from uuid import UUID
@@ -72,7 +73,7 @@ class Leases:
             return await self._lease(connection, assignments, asks, sessions)
 
         granted, gone = await run_transaction(self._pool, work)
-        self._hints.events.give()
+        self._hints.events.give({grant.job.project_id for grant in granted})
         return granted, gone
 
     async def _lease(
@@ -146,14 +147,18 @@ class Leases:
         ]
         return granted, gone
 
-    async def running(self, ref: Ref, node: str) -> bool:
-        """A node says that a task's process has started, maybe once more. False if the lease is not (any more) its."""
-        return await self._running.submit((ref, node))
+    def running(self, ref: Ref, node: str) -> asyncio.Future[bool]:
+        """A node says that a task's process has started, maybe once more. False if the lease is not (any more) its.
+        Raises Overloaded."""
+        return self._running.put((ref, node))
 
     async def _mark_running(self, items: list[tuple[Ref, str]]) -> list[bool | Exception]:
+        projects: set[UUID] = set()
+
         async def work(connection: Connection) -> set[Ref]:
             fresh = await store.mark_running(connection, items)
             jobs = await self._documents.find(connection, {ref.job_id for ref in fresh})
+            projects.update(job.project_id for job in jobs.values())
             await record(
                 connection,
                 [
@@ -165,7 +170,7 @@ class Leases:
             return fresh.keys() | (await store.find_running(connection, again) if again else set())
 
         held = await run_transaction(self._pool, work, idempotent=True)
-        self._hints.events.give()
+        self._hints.events.give(projects)
         return [ref in held for ref, _ in items]
 
     async def close(self) -> None:

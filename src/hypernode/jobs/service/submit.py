@@ -135,7 +135,7 @@ class Submissions:
     async def _flush(self, items: list[Submission]) -> list[Taken | Exception]:
         answers = await run_transaction(self._pool, lambda connection: self._write(connection, items))
         self._hints.ready.give()
-        self._hints.events.give()
+        self._hints.events.give({item.project_id for item in items})
         return answers
 
     async def _write(self, connection: Connection, items: list[Submission]) -> list[Taken | Exception]:

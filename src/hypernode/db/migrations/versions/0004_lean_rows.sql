@@ -10,12 +10,6 @@ alter table task drop constraint task_state_check,
     add constraint task_state_check
         check (state in ('queued', 'leased', 'succeeded', 'failed', 'cancelled', 'expired'));
 
-drop index attempt_live_once;
-create unique index attempt_live_once on attempt (job_id, task) where state = 'leased';
-drop index attempt_live_by_node;
-create index attempt_live_by_node on attempt (node) where state = 'leased';
-drop index attempt_by_node;
-
 -- History --------------------------------------------------------------------------------------------------------------
 
 -- The time of history is that of its transaction: a default that varies between rows keeps COPY from filling pages.
