@@ -60,6 +60,8 @@ SETTINGS: Final[Mapping[str, str]] = {
     "checkpoint_timeout": "'10min'",
     "io_method": "sync",  # the hot set is in memory: no helper processes for reading
     "random_page_cost": "1.1",
+    # Whoever leaves a transaction open keeps vacuum from all that has changed since: a queue slows down by the minute.
+    "idle_in_transaction_session_timeout": "'60s'",
     "jit": "off",
     "deadlock_timeout": "'200ms'",
     "autovacuum_naptime": "'15s'",

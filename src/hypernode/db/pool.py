@@ -116,6 +116,9 @@ async def create_pool(
                 "statement_timeout": str(int(statement_timeout_s * 1000)),
                 "idle_in_transaction_session_timeout": "60000",
                 "jit": "off",
+                # Plans are kept, also those made while a table was new and small enough to be read as a whole; it won't
+                # be for long, and every row these statements want has a key.
+                "enable_seqscan": "off",
             },
         )
     except (*LOST, TimeoutError, asyncpg.PostgresError) as error:

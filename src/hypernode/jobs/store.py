@@ -12,7 +12,7 @@ import msgspec
 from hypernode.db.bulk import insert_rows
 from hypernode.db.pool import Connection
 from hypernode.db.sql import load_sql
-from hypernode.jobs.endings import Ending, Ref, Report
+from hypernode.jobs.endings import Ending, Loss, Ref, Report
 from hypernode.jobs.lifecycle import AttemptState
 from hypernode.jobs.tally import Tally
 from hypernode.kernel import limits
@@ -130,14 +130,16 @@ async def lock_jobs(connection: Connection, job_ids: Sequence[UUID]) -> dict[UUI
     return {row["id"]: Tally.of(row) for row in rows}
 
 
-async def find_attempts(connection: Connection, refs: Sequence[Ref]) -> dict[Ref, Any]:
-    """Attempts with all that a decision about their end needs."""
+async def find_attempts(connection: Connection, items: Sequence[Report | Loss]) -> dict[Ref, Any]:
+    """Attempts with all that a decision about their end needs, those of the nodes that speak of them."""
+    refs = [item.ref for item in items]
     rows = await connection.fetch(
         queries.find_attempts,
         [r.job_id for r in refs],
         [r.task for r in refs],
         [r.epoch for r in refs],
         limits.EVIDENCE_GAP_MS,
+        list({item.node for item in items}),
     )
     return {Ref(row["job_id"], row["task"], row["epoch"]): row for row in rows}
 
@@ -273,7 +275,7 @@ async def find_settlements(connection: Connection, refs: Sequence[Ref]) -> dict[
 async def mark_running(connection: Connection, items: Sequence[tuple[Ref, str]]) -> dict[Ref, str]:
     """Attempts whose process has started, each said by the node that holds it. Returns those for which that is new,
     with their nodes."""
-    rows = await connection.fetch(queries.mark_running, *_said(items))
+    rows = await connection.fetch(queries.mark_running, *_said(items), list({node for _, node in items}))
     return {Ref(row["job_id"], row["task"], row["epoch"]): row["node"] for row in rows}
 
 

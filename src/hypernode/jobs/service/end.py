@@ -138,7 +138,7 @@ class Endings:
 
     async def _find(self, connection: Connection, items: Sequence[Report | Loss]) -> _Found:
         tallies = await store.lock_jobs(connection, [item.ref.job_id for item in items])
-        attempts = await store.find_attempts(connection, [item.ref for item in items])
+        attempts = await store.find_attempts(connection, items)
         ended = [ref for ref, row in attempts.items() if row["attempt_state"] != AttemptState.LEASED]
         found = _Found(
             tallies,
