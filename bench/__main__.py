@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from bench import parts, report
+from bench.measuring import CheckFailed
 from bench.results import ROOT, Result, complete, read, write
 
 
@@ -43,7 +44,7 @@ def main() -> int:
         load_before = os.getloadavg()[0]
         try:
             found = run(arguments.quick, say)
-        except parts.CheckFailed as error:
+        except CheckFailed as error:
             console.print(f"{name}: {error}", style="red", markup=False)
             failed = True
             continue
@@ -66,7 +67,7 @@ def _show(console: Console, result: Result) -> None:
     for aim in result.aims:
         color = "green" if aim.met else "red"
         verdict = "met" if aim.met else "missed"
-        console.print(f"[{color}]{aim.name}: {aim.value:g} {aim.unit}, aim ≤ {aim.limit:g}: {verdict}[/{color}]")
+        console.print(f"[{color}]{aim.name}: {aim.value:g} {aim.unit}, aim {aim.bound}: {verdict}[/{color}]")
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Final
+from urllib.parse import quote
 
 import psutil
 
@@ -20,6 +21,7 @@ from hypernode.client import Client
 from hypernode.coordinator import local
 from hypernode.coordinator.local import LocalNetwork
 from hypernode.coordinator.process import Ready
+from hypernode.db.embedded import DATABASE
 from hypernode.nodes.model import Ask
 
 ASK: Final = Ask(rate_per_second=100, fixed=1000)
@@ -76,6 +78,12 @@ class BenchNetwork(LocalNetwork):
         if str(self.folder) in " ".join(postmaster.cmdline()):
             postmaster.send_signal(signal.SIGINT)  # PostgreSQL's fast shutdown
             postmaster.wait(local.STOP_S)
+
+    @property
+    def dsn(self) -> str:
+        """The embedded database, for looking at it from outside."""
+        folder = (self.data / "database" / "pgdata" / "postmaster.pid").read_text().splitlines()[4]
+        return f"postgresql://postgres@/{DATABASE}?host={quote(folder, safe='/')}"
 
     @property
     def pids(self) -> dict[str, list[int]]:

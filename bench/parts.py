@@ -6,8 +6,6 @@ import asyncio
 import io
 import pstats
 import statistics
-import subprocess
-import sys
 import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -16,17 +14,20 @@ from typing import Any, Final
 import msgspec
 
 from bench import environment_lease, sandbox_cost, sandbox_start, wasm_start
+from bench.held_back import held_back
+from bench.idle_nodes import idle_nodes
 from bench.load import WARM_UP_JOBS, Plan, Pushed, Waited, document
+from bench.log_flow import logs
 from bench.machine import Machine, every_sandbox
-from bench.network import ASK, SLOTS, BenchNetwork, scratch
+from bench.measuring import Say, check, cpu_ms, cpu_ms_between, generate, network_parameters
+from bench.network import BenchNetwork, scratch
+from bench.queued import queued
 from bench.results import FOLDER, Figure, Report, aim, figure, percentile
 from bench.sandbox_start import Samples
 from bench.usage import Memory, memory
 from hypernode.client import Client
 from hypernode.coordinator.local import LocalNetwork
 from hypernode.jobs.model import JobDocument, PythonRuntime
-
-Say = Callable[[str], None]
 
 CPU_AIM_MS: Final = 1.0
 START_AIM_MS: Final = 15.0
@@ -35,10 +36,6 @@ ENVIRONMENT_AIM_MS: Final = 5.0
 WASM_AIM_MS: Final = 2.0
 NODE_AIM_MIB: Final = 80 * 10**6 / (1 << 20)
 """80 MB in the MiB that memory is given in."""
-
-
-class CheckFailed(Exception):
-    """The work was not done as it should have been, so figures about it mean nothing."""
 
 
 def throughput(quick: bool, say: Say) -> Report:
@@ -66,10 +63,10 @@ def _throughput(kind: str, quick: bool, say: Say) -> Report:
             windows=windows,
             window_s=window_s,
         )
-        pushed = _generate(plan, Pushed, network)
-        checks = _check(network, pushed.jobs)
-    whole = _cpu_ms(pushed)
-    by_window = [_cpu_ms_between(a, b) for a, b in zip(pushed.windows, pushed.windows[1:], strict=False)]
+        pushed = generate(plan, Pushed, network)
+        checks = check(network, pushed.jobs)
+    whole = cpu_ms(pushed)
+    by_window = [cpu_ms_between(a, b) for a, b in zip(pushed.windows, pushed.windows[1:], strict=False)]
     rates = [
         (b.settled - a.settled) / (b.at_s - a.at_s) for a, b in zip(pushed.windows, pushed.windows[1:], strict=False)
     ]
@@ -102,7 +99,7 @@ def _throughput(kind: str, quick: bool, say: Say) -> Report:
         "before the first request until everything is settled, divided by jobs; agents and generator are shown apart. "
         f"Rate and spread: {windows} windows of {window_s:.0f} s after {plan.warm_s:.0f} s of warm-up.",
         parameters={
-            **_network_parameters(),
+            **network_parameters(),
             "jobs_per_request": batch,
             "connections": connections,
             "backlog": plan.backlog,
@@ -130,10 +127,10 @@ def latency(quick: bool, say: Say) -> Report:
         for number in range(repetitions):
             say(f"{jobs} jobs one after the other, {number + 1} of {repetitions}")
             plan = Plan(kind="latency", url=network.url, key=network.client_key, pids={}, jobs=jobs)
-            runs.append(_generate(plan, list[Waited], network))
+            runs.append(generate(plan, list[Waited], network))
             plan = msgspec.structs.replace(plan, kind="latency-wait", jobs=jobs // 3)
-            waits.append(_generate(plan, list[Waited], network))
-        checks = _check(network, repetitions * (jobs + jobs // 3 + 2 * WARM_UP_JOBS))
+            waits.append(generate(plan, list[Waited], network))
+        checks = check(network, repetitions * (jobs + jobs // 3 + 2 * WARM_UP_JOBS))
         assert network.stamps is not None
         lines = [line.split() for line in network.stamps.read_text().splitlines()]
     started = {key.rsplit("-", 2)[0]: int(at) for key, at in lines}
@@ -157,7 +154,7 @@ def latency(quick: bool, say: Say) -> Report:
         "sandbox's own stamp as its first act. Accepted: `submit` has returned. Running event and result: "
         "`task.running` and `job.ended` have arrived at the client over one stream of server-sent events that was open "
         "before. Result by wait: `submit` and then `AsyncClient.wait`, which opens a stream of its own.",
-        parameters={**_network_parameters(), "jobs": repetitions * jobs, "repetitions": repetitions},
+        parameters={**network_parameters(), "jobs": repetitions * jobs, "repetitions": repetitions},
         figures=[
             *start,
             *taken("submit to accepted", runs, lambda one: one.accepted),
@@ -376,9 +373,9 @@ def arrays(quick: bool, say: Say) -> Report:
         for number in range(2 if quick else 3):
             say(f"running an array of {tasks:,} tasks, {number + 1}")
             plan = Plan(kind="array", url=network.url, key=network.client_key, pids=network.pids, jobs=tasks)
-            pushes.append(_generate(plan, Pushed, network))
-        checks = _check(network, sum(pushed.jobs for pushed in pushes))
-    cpu = [_cpu_ms(pushed) for pushed in pushes]
+            pushes.append(generate(plan, Pushed, network))
+        checks = check(network, sum(pushed.jobs for pushed in pushes))
+    cpu = [cpu_ms(pushed) for pushed in pushes]
     both = [one["coordinator"] + one["database"] for one in cpu]
     rates = [pushed.jobs / (pushed.after.at_s - pushed.before.at_s) for pushed in pushes]
     return Report(
@@ -386,7 +383,7 @@ def arrays(quick: bool, say: Say) -> Report:
         method=f"One job of {size:,} tasks is submitted to a network without nodes, and cancelled again; the time is "
         f"the client's, from before `submit` until it has returned. Then arrays of {tasks:,} no-op tasks run on two "
         "nodes, one array after the other; CPU and rate as in the throughput parts, per task.",
-        parameters={**_network_parameters(), "array_size": size, "repetitions": repetitions, "tasks_run": tasks},
+        parameters={**network_parameters(), "array_size": size, "repetitions": repetitions, "tasks_run": tasks},
         figures=[
             figure("accepting 100,000 tasks", "ms", statistics.median(accept_ms), accept_ms),
             figure("cancelling 100,000 waiting tasks", "ms", statistics.median(cancel_ms), cancel_ms),
@@ -408,6 +405,10 @@ PARTS: Final[dict[str, Callable[[bool, Say], Report]]] = {
     "environments": environments,
     "wasm": wasm,
     "arrays": arrays,
+    "queued": queued,
+    "idle": idle_nodes,
+    "held": held_back,
+    "logs": logs,
 }
 
 
@@ -426,7 +427,7 @@ def profile(seconds: float, say: Say) -> Path:
                 windows=1,
                 window_s=seconds,
             )
-            pushed = _generate(plan, Pushed, network)
+            pushed = generate(plan, Pushed, network)
         text = io.StringIO()
         stats = pstats.Stats(str(dump), stream=text).strip_dirs()
         text.write(f"Coordinator under cProfile, {pushed.jobs} no-op jobs in batches of 100. The time of the event\n")
@@ -437,55 +438,3 @@ def profile(seconds: float, say: Say) -> Path:
     lines = [line.rstrip() for line in text.getvalue().splitlines() if str(dump) not in line]
     path.write_text("\n".join(lines).rstrip() + "\n")
     return path
-
-
-def _generate(plan: Plan, kind: type[Any], network: BenchNetwork) -> Any:
-    """Run the load generator in a process of its own."""
-    done = subprocess.run(
-        [sys.executable, "-m", "bench.load"], input=msgspec.json.encode(plan), stdout=subprocess.PIPE, check=False
-    )
-    if done.returncode != 0:
-        log = (network.folder / "coordinator.log").read_text(errors="replace").splitlines()[-20:]
-        raise CheckFailed("the load generator failed; the coordinator's log ends with\n" + "\n".join(log))
-    return msgspec.json.decode(done.stdout, type=kind)
-
-
-def _check(network: BenchNetwork, jobs: int) -> dict[str, Any]:
-    """Every job was settled once, and the ledger adds up. Raises CheckFailed."""
-    summary = network.ledger_summary()
-    earned = -summary.balances["issuance"]
-    paid = sum(summary.balances[kind] for kind in ("treasury", "incentive", "stakers"))
-    if summary.settlements != jobs or summary.total != 0 or not summary.consistent or summary.balances["escrow"] != 0:
-        raise CheckFailed(f"{jobs} jobs were submitted, but the ledger says {summary}")
-    return {
-        "settlements": summary.settlements,
-        "transfers": summary.transfers,
-        "ledger_total": summary.total,
-        "ledger_consistent": summary.consistent,
-        "in_escrow": summary.balances["escrow"],
-        "deposited": earned,
-        "fees": paid,
-    }
-
-
-def _network_parameters() -> dict[str, Any]:
-    return {
-        "coordinators": 1,
-        "nodes": 2,
-        "slots_per_node": SLOTS,
-        "ask": msgspec.to_builtins(ASK),
-        "database": "embedded PostgreSQL, fsync and synchronous_commit on",
-        "transport": "HTTP and WebSocket on loopback, without TLS",
-    }
-
-
-def _cpu_ms(pushed: Pushed) -> dict[str, float]:
-    return _cpu_ms_of(pushed.before.cpu_s, pushed.after.cpu_s, pushed.jobs)
-
-
-def _cpu_ms_between(a: Any, b: Any) -> dict[str, float]:
-    return _cpu_ms_of(a.cpu_s, b.cpu_s, b.settled - a.settled)
-
-
-def _cpu_ms_of(before: dict[str, float], after: dict[str, float], jobs: int) -> dict[str, float]:
-    return {role: (after[role] - before[role]) * 1000 / max(1, jobs) for role in after}

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import os
 import sys
 import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Final
@@ -96,7 +97,6 @@ class Pipeline:
     async def _prepare(self) -> None:
         services = self._services
         spare_the_collector()
-        await services.start()
         self._project = await services.tenancy.create_project("client")
         operator = await services.tenancy.create_project("operator")
         await services.ledger.deposit(self._project, 10**12)
@@ -164,8 +164,9 @@ class Pipeline:
         return now
 
 
-async def measure(batch: int, jobs: int) -> Cost:
-    """What `jobs` jobs in batches of `batch` cost, on a fresh database."""
+@asynccontextmanager
+async def rooms() -> AsyncIterator[tuple[Services, int]]:
+    """The rooms over a fresh database, and its postmaster's process."""
     with TemporaryDirectory(prefix="hypernode-bench-", ignore_cleanup_errors=True) as folder:
         data = Path(folder)
         async with EmbeddedPostgres(data / "database") as database:
@@ -173,11 +174,17 @@ async def measure(batch: int, jobs: int) -> Cost:
             pool = await create_pool(database.dsn, application_name="bench")
             try:
                 services = Services(Settings(data=data, plain=True), pool, KeyPair.generate(), b"")
-                cost = await Pipeline(services, database.postmaster_pid, batch).run(max(10, jobs // batch))
+                await services.start()
+                yield services, database.postmaster_pid
                 await services.close()
             finally:
                 await pool.close()
-            return cost
+
+
+async def measure(batch: int, jobs: int) -> Cost:
+    """What `jobs` jobs in batches of `batch` cost, on a fresh database."""
+    async with rooms() as (services, postmaster):
+        return await Pipeline(services, postmaster, batch).run(max(10, jobs // batch))
 
 
 def main() -> None:
@@ -185,7 +192,7 @@ def main() -> None:
     encode(document())
     for batch in [int(text) for text in sys.argv[1:]] or [1, 16, 64, 256]:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            cost = runner.run(measure(batch, min(int(os.environ.get("J", "12000")), 600 * batch)))
+            cost = runner.run(measure(batch, min(12_000, 600 * batch)))
         for role in ("coordinator", "database"):
             by_phase = getattr(cost, role)
             parts = "  ".join(f"{phase} {1000 * by_phase[phase]:6.1f}" for phase in PHASES)

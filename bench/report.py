@@ -26,10 +26,10 @@ each run the number of settlements is compared with the number of jobs, and the 
 def render(results: dict[str, Result], order: Sequence[str]) -> str:
     """The page."""
     found = [results[part] for part in order if part in results]
-    lines = [_HEAD, "## Aims\n", "| aim | at most | measured | met |", "|---|---:|---:|---|"]
+    lines = [_HEAD, "## Aims\n", "| aim | | measured | met |", "|---|---:|---:|---|"]
     for result in found:
         lines += [
-            f"| {one.name} | {one.limit:g} {one.unit} | {one.value:g} {one.unit} | {'yes' if one.met else '**no**'} |"
+            f"| {one.name} | {one.bound} | {one.value:g} {one.unit} | {'yes' if one.met else '**no**'} |"
             for one in result.aims
         ]
     lines.append("")

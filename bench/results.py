@@ -36,7 +36,7 @@ class Figure(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Aim(msgspec.Struct, frozen=True, kw_only=True):
-    """What a figure was to be at most, and whether it is."""
+    """What a figure was to be at most (or, with `least`, at least), and whether it is."""
 
     name: str
     figure: str
@@ -44,6 +44,12 @@ class Aim(msgspec.Struct, frozen=True, kw_only=True):
     unit: str
     value: float
     met: bool
+    least: bool = False
+
+    @property
+    def bound(self) -> str:
+        """The limit with its sign and unit."""
+        return f"{'≥' if self.least else '≤'} {self.limit:g} {self.unit}"
 
 
 class Machine(msgspec.Struct, frozen=True, kw_only=True):
@@ -97,6 +103,11 @@ def figure(name: str, unit: str, value: float, repetitions: Sequence[float]) -> 
 def aim(name: str, of: Figure, limit: float) -> Aim:
     """Whether a figure is at most what it was to be."""
     return Aim(name=name, figure=of.name, limit=limit, unit=of.unit, value=of.value, met=of.value <= limit)
+
+
+def aim_least(name: str, of: Figure, limit: float) -> Aim:
+    """Whether a figure is at least what it was to be."""
+    return Aim(name=name, figure=of.name, limit=limit, unit=of.unit, value=of.value, met=of.value >= limit, least=True)
 
 
 def percentile(values: Sequence[float], share: float) -> float:

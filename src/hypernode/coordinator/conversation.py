@@ -21,8 +21,6 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 LOG_TOO_LARGE: Final = "log.too_large"
-SILENCE_BEATS: Final = 5
-"""Heartbeats a node may miss before its connection counts as dead. Its leases run on until their own time."""
 
 
 class Gone(Exception):
@@ -47,12 +45,11 @@ class Conversation:
     task of its own, since thousands of messages a second each wait for a write.
     """
 
-    def __init__(self, session: Session, reports: Reports, nodes: Nodes, metrics: Metrics, heartbeat_ms: int) -> None:
+    def __init__(self, session: Session, reports: Reports, nodes: Nodes, metrics: Metrics) -> None:
         self._session = session
         self._reports = reports
         self._nodes = nodes
         self._metrics = metrics
-        self._silence_s = SILENCE_BEATS * heartbeat_ms / 1000
         self._open = 0
         """Writes under way."""
         self._written = asyncio.Event()
@@ -61,17 +58,14 @@ class Conversation:
         """Read until the connection ends or says something it must not."""
         try:
             while True:
-                async with asyncio.timeout(self._silence_s):
-                    frame = await receive_frame(receive)
+                frame = await receive_frame(receive)
                 self._metrics.frames.inc()
-                self._session.heard = True
+                self._session.hear()
                 ends: dict[Ref, int] = {}
                 for message in messages.decode_from_node(frame):
                     self._take(message, ends)
                 for ref, end in ends.items():
                     self._session.send(messages.LogAck(wire(ref), end))
-        except TimeoutError:
-            log.info("node %s was silent for %.1f s", self._session.node, self._silence_s)
         except HypernodeError as error:
             self._metrics.bad_frames.labels(error.code).inc()
             log.warning("node %s: %s", self._session.node, error)

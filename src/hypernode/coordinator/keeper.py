@@ -22,6 +22,8 @@ from hypernode.tenancy.service import Tenancy
 log = logging.getLogger(__name__)
 
 HOURLY_S: Final = 3600.0
+SILENCE_BEATS: Final = 5
+"""Heartbeats a node may miss before its connection counts as dead. Its leases run on until their own time."""
 
 
 class Keeper:
@@ -62,6 +64,7 @@ class Keeper:
         await _every(HOURLY_S, self._tidy)
 
     async def _renew(self) -> None:
+        self._end_silent()
         await self._nodes.tick(self._id)
         heard = [(session.node, session.id) for session in self._sessions if session.heard]
         if not heard:
@@ -77,6 +80,15 @@ class Keeper:
                 known.unheard = False
             else:
                 known.close("node.superseded", "the node is revoked, or connected elsewhere", retry=True)
+
+    def _end_silent(self) -> None:
+        """One look at all connections instead of a timer for each: a quiet one costs nothing but its heartbeats."""
+        silence_s = SILENCE_BEATS * self._settings.heartbeat_ms / 1000
+        now = time.monotonic()
+        for session in self._sessions:
+            if now - session.heard_at > silence_s and session.closing is None:
+                log.info("node %s was silent for %.1f s", session.node, now - session.heard_at)
+                session.close("node.silent", f"nothing was heard for {silence_s:g} s", retry=True)
 
     async def _sweep(self) -> None:
         for loss in await self._attempts.overdue():

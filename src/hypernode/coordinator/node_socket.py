@@ -155,7 +155,7 @@ class NodeSocket:
     async def _serve(self, session: Session, receive: Receive, send: Send) -> None:
         self._metrics.nodes.inc()
         self._hints.ready.give()
-        conversation = Conversation(session, self._reports, self._nodes, self._metrics, self._settings.heartbeat_ms)
+        conversation = Conversation(session, self._reports, self._nodes, self._metrics)
         writer = asyncio.create_task(self._write(session, send), name=f"write {session.node}")
         reader = asyncio.create_task(conversation.read(receive), name=f"read {session.node}")
         try:

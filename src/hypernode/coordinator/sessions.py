@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import time
 from collections.abc import Iterator
 from typing import Final
 from uuid import UUID
@@ -51,11 +52,18 @@ class Session:
         self.draining = False
         self.heard = False
         """Whether there was a sign of life since leases were last renewed."""
+        self.heard_at = time.monotonic()
+        """When there was one last."""
         self.unheard = False
         """Whether the database takes it for dead: it gets nothing until its lease has been renewed."""
         self.closing: messages.Closing | None = None
         self._outbox: list[messages.CoordinatorMessage] = []
         self._wake = asyncio.Event()
+
+    def hear(self) -> None:
+        """The node gave a sign of life."""
+        self.heard = True
+        self.heard_at = time.monotonic()
 
     def send(self, message: messages.CoordinatorMessage) -> None:
         """Queue a message; what is queued together travels in one frame."""
