@@ -151,7 +151,7 @@ async def _measure(network: BenchNetwork, key: KeyPair, tasks: int, size: int, l
     await node.join()
     pids = {"coordinator": network.pids["coordinator"]}
     async with AsyncClient(network.url, network.client_key) as client:
-        # A quiet task beside the loud ones: how soon its lines are seen, before and after readers of those have stalled.
+        # A quiet task beside the loud ones: how soon its lines are seen, before and after readers of theirs stalled.
         quiet = await client.submit(document())
         await node.until(1)
         lease = node.leases[0]

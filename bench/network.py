@@ -26,7 +26,7 @@ from hypernode.nodes.model import Ask
 
 ASK: Final = Ask(rate_per_second=100, fixed=1000)
 """With a fixed part, so that a no-op attempt costs something and every settlement pays operator and fees."""
-SLOTS: Final = 64
+SLOTS: Final = 256
 
 
 class BenchNetwork(LocalNetwork):
