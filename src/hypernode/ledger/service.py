@@ -27,6 +27,8 @@ from hypernode.ledger.model import (
 from hypernode.ledger.receipt import Decision, Receipt, ReceiptBody, Split
 
 _NEWEST: Final = 2**62
+_PAIRS: Final = 10_000
+"""Pairs of project and operator whose accounts are kept at hand."""
 
 
 class Ledger:
@@ -35,6 +37,7 @@ class Ledger:
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
         self._accounts: dict[tuple[str, UUID | None], int] = {}
+        self._pairs: dict[tuple[UUID, UUID], tuple[int, int, int, int, int, int]] = {}
 
     # ── building transfers ──────────────────────────────────────────────────────────────────────────────────────────
 
@@ -65,19 +68,35 @@ class Ledger:
         self, project_id: UUID, operator: UUID, split: Split, refund: int, job_id: UUID, task: int, epoch: int
     ) -> list[Transfer]:
         """Pay an attempt out of escrow by its split, and give the rest back."""
-        available, escrow = AccountKind.AVAILABLE, AccountKind.ESCROW
-        return self._transfers(
-            [
-                (escrow, project_id, available, operator, split.operator, Cause.PAYMENT),
-                (escrow, project_id, AccountKind.TREASURY, None, split.treasury, Cause.FEE_TREASURY),
-                (escrow, project_id, AccountKind.INCENTIVE, None, split.incentive, Cause.FEE_INCENTIVE),
-                (escrow, project_id, AccountKind.STAKERS, None, split.stakers, Cause.FEE_STAKERS),
-                (escrow, project_id, available, project_id, refund, Cause.REFUND),
-            ],
-            job_id,
-            task,
-            epoch,
+        escrow, available, earning, treasury, incentive, stakers = self._settling(project_id, operator)
+        moves = (
+            (earning, split.operator, Cause.PAYMENT),
+            (treasury, split.treasury, Cause.FEE_TREASURY),
+            (incentive, split.incentive, Cause.FEE_INCENTIVE),
+            (stakers, split.stakers, Cause.FEE_STAKERS),
+            (available, refund, Cause.REFUND),
         )
+        return [
+            Transfer(escrow, credit, amount, cause, job_id, task, epoch)
+            for credit, amount, cause in moves
+            if amount > 0
+        ]
+
+    def _settling(self, project_id: UUID, operator: UUID) -> tuple[int, int, int, int, int, int]:
+        """The accounts of a settlement, looked up once a pair: each one is dear enough to show under load."""
+        known = self._pairs.get((project_id, operator))
+        if known is None:
+            known = self._pairs[project_id, operator] = (
+                self.account(AccountKind.ESCROW, project_id),
+                self.account(AccountKind.AVAILABLE, project_id),
+                self.account(AccountKind.AVAILABLE, operator),
+                self.account(AccountKind.TREASURY),
+                self.account(AccountKind.INCENTIVE),
+                self.account(AccountKind.STAKERS),
+            )
+            if len(self._pairs) > _PAIRS:
+                self._pairs.clear()
+        return known
 
     def refund(
         self, project_id: UUID, amount: int, job_id: UUID, task: int | None = None, epoch: int | None = None

@@ -96,7 +96,7 @@ class Endings:
         self._now_ms = now_ms
         self._batcher: Batcher[Report | Loss, Settled] = Batcher(
             self._flush,
-            max_items=limits.FLUSH_ITEMS * 2,
+            max_items=limits.FLUSH_ITEMS * 4,
             max_queue=limits.QUEUE_ITEMS,
             isolate=_ISOLATE,
             name="endings",

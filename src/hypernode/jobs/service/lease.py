@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from typing import Final
+from typing import Any, Final
 from uuid import UUID
 
 import msgspec
@@ -43,6 +43,8 @@ class Leases:
         self._pool = pool
         self._documents = documents
         self._hints = hints
+        self._page: dict[int, Ready] = {}
+        """What was ready when it was asked last: most of it still is the next time, a few milliseconds later."""
         self._running: Batcher[tuple[Ref, str], bool] = Batcher(
             self._mark_running, max_items=limits.FLUSH_ITEMS * 4, max_queue=limits.QUEUE_ITEMS, name="running"
         )
@@ -50,9 +52,11 @@ class Leases:
     async def ready(self, without_shapes: Sequence[int], limit: int) -> list[Ready]:
         """Work that could be leased now, oldest first, leaving out some shapes."""
         rows = await self._pool.fetch(_FIND_READY, list(without_shapes), limit)
-        jobs = await self._documents.find(self._pool, {row["job_id"] for row in rows})
-        return [
-            Ready(
+        fresh = [row for row in rows if not _same(self._page.get(row["id"]), row)]
+        jobs = await self._documents.find(self._pool, {row["job_id"] for row in fresh})
+        page = self._page
+        for row in fresh:
+            page[row["id"]] = Ready(
                 queue_id=row["id"],
                 job_id=row["job_id"],
                 first=row["first"],
@@ -60,8 +64,8 @@ class Leases:
                 demand=demand_of(jobs[row["job_id"]].document, row["remaining_cap"]),
                 shape=row["shape"],
             )
-            for row in rows
-        ]
+        self._page = {row["id"]: page[row["id"]] for row in rows}
+        return list(self._page.values())
 
     async def lease(
         self, assignments: Sequence[Assignment], asks: Mapping[str, Ask], sessions: Mapping[str, UUID]
@@ -176,6 +180,10 @@ class Leases:
     async def close(self) -> None:
         """Write what was taken in."""
         await self._running.close()
+
+
+def _same(known: Ready | None, row: Any) -> bool:
+    return known is not None and known.first == row["first"]
 
 
 _OPEN: Final = (JobState.QUEUED, JobState.RUNNING)
