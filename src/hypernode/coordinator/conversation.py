@@ -133,8 +133,12 @@ class Conversation:
                 self._open += 1
 
                 def started(_: asyncio.Future[bool]) -> None:
-                    begin()
-                    self._close_one()
+                    try:
+                        begin()
+                    except Exception as error:  # noqa: BLE001  not swallowed: it ends the connection
+                        self._fail(error)
+                    finally:
+                        self._close_one()
 
                 held.starting.add_done_callback(started)
                 return
@@ -176,15 +180,16 @@ class Conversation:
         self._open += 1
 
         def written(writing: asyncio.Future[T]) -> None:
-            if not writing.cancelled():
-                error = writing.exception()
-                if error is None:
+            try:
+                if not writing.cancelled():
                     then(writing.result())
-                elif failed is not None and isinstance(error, HypernodeError):
+            except Exception as error:  # noqa: BLE001  not swallowed: it is answered, or ends the connection
+                if failed is not None and isinstance(error, HypernodeError):
                     failed(error)
                 else:
                     self._fail(error)
-            self._close_one()
+            finally:
+                self._close_one()
 
         writing.add_done_callback(written)
         return writing
