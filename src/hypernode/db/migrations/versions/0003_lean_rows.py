@@ -6,7 +6,7 @@ from alembic import op
 
 from hypernode.db import migrate
 
-revision = "0004_lean_rows"
+revision = "0003_lean_rows"
 down_revision = "0002_secrets"
 branch_labels = None
 depends_on = None
@@ -14,4 +14,4 @@ depends_on = None
 
 def upgrade() -> None:
     """Apply the statements beside this file."""
-    migrate.run_script(op, "0004_lean_rows.sql")
+    migrate.run_script(op, "0003_lean_rows.sql")
