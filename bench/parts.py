@@ -13,7 +13,7 @@ from typing import Any, Final
 
 import msgspec
 
-from bench import environment_lease, sandbox_cost, sandbox_start, wasm_start
+from bench import environment_lease, matching, sandbox_cost, sandbox_start, wasm_start
 from bench.held_back import held_back
 from bench.idle_nodes import idle_nodes
 from bench.load import WARM_UP_JOBS, Plan, Pushed, Waited, document
@@ -421,6 +421,7 @@ PARTS: Final[dict[str, Callable[[bool, Say], Report]]] = {
     "idle": idle_nodes,
     "held": held_back,
     "logs": logs,
+    "matching": matching.measure,
 }
 
 

@@ -39,7 +39,9 @@ from hypernode.kernel.canonical import content_id
 from hypernode.kernel.ids import uuid7
 from hypernode.kernel.keys import KeyPair
 from hypernode.ledger.receipt import NODE_CONTEXT, Outcome, ReceiptBody, Run, Work, encode_body
-from hypernode.market.model import match
+from hypernode.market.fairness import Backlog
+from hypernode.market.matching import Given, Matcher
+from hypernode.market.pool import Pool as Nodes
 from hypernode.nodes.model import Capabilities, SandboxOffer
 from hypernode.nodes.store import queries as node_queries
 from hypernode.tenancy.model import Idempotency
@@ -76,7 +78,10 @@ class Pipeline:
         self._batch = batch
         self._key = KeyPair.generate()
         self._project = UUID(int=0)
-        self._session = Session(self._key.public, CAPABILITIES, ASK)
+        self._nodes = Nodes()
+        self._matcher = Matcher(self._nodes)
+        self._session = Session(self._key.public, CAPABILITIES, ASK, self._nodes)
+        self._nodes.put(self._session.offer)
         self._spent = {role: dict.fromkeys(PHASES, 0.0) for role in ("coordinator", "database")}
 
     async def run(self, rounds: int) -> Cost:
@@ -115,11 +120,14 @@ class Pipeline:
         taken = await services._submissions.submit_many(made)
         mark = self._spend("submit", mark)
         granted: list[Granted] = []
+        given: list[Given] = []
         while len(granted) < len(taken):
-            work = await leases.ready([], limits.MATCH_PAGE)
-            assignments, _ = match(work, [self._session.offer])
-            some, _ = await leases.lease(assignments, {self._key.public: ASK}, {self._key.public: self._session.id})
+            decided = self._matcher.decide(Backlog(await leases.ready([], limits.MATCH_PAGE)), time.monotonic(), set())
+            some, _ = await leases.lease(
+                [one.assignment for one in decided], {self._key.public: ASK}, {self._key.public: self._session.id}
+            )
             granted += some
+            given += decided
         mark = self._spend("lease", mark)
         held = await asyncio.gather(*(leases.running(one.ref, self._key.public) for one in granted))
         mark = self._spend("start", mark)
@@ -129,8 +137,8 @@ class Pipeline:
         settled = await asyncio.gather(*(services._endings.end(report) for report in reports))
         self._spend("end", mark)
         assert all(one.price for one in settled)
-        for one in granted:
-            self._session.offer.give_back(one.assignment.ready.demand)
+        for one in given:
+            self._nodes.give_back(one.offer, one.holding)
 
     def _report(self, ref: Ref, content: str) -> Report:
         body = ReceiptBody(

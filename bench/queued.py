@@ -19,7 +19,11 @@ from bench.results import Report, aim, figure, percentile
 from hypernode.coordinator.services import Services
 from hypernode.jobs.model import encode
 from hypernode.kernel.keys import KeyPair
-from hypernode.market.model import demand_of, idle_offer, match
+from hypernode.market.fairness import Backlog
+from hypernode.market.matching import Matcher
+from hypernode.market.model import demand_of
+from hypernode.market.offers import idle_offer
+from hypernode.market.pool import Pool as Nodes
 from hypernode.nodes.store import queries as node_queries
 
 TASKS: Final = 16
@@ -27,9 +31,10 @@ TASKS: Final = 16
 _FILL: Final = """
 with made as (
     insert into job (id, project_id, content_id, name, document, size, cap, held)
-    select uuidv7(), $1, $2, 'bench', $3, 1, $4, $4 from generate_series(1, $6) returning id
+    select uuidv7(), $1, $2, 'bench', $3, 1, $4, $4 from generate_series(1, $6) returning id, submitted_at
 )
-insert into queue (job_id, first, beyond, shape, remaining_cap) select id, 0, 1, $5, $4 from made
+insert into queue (job_id, first, beyond, shape, remaining_cap, project_id, turn_at)
+select id, 0, 1, $5, $4, $1, submitted_at from made
 """
 
 
@@ -42,6 +47,9 @@ class Claims:
         self._node = KeyPair.generate().public
         self._session = UUID(int=1)
         self._project = UUID(int=0)
+        self._nodes = Nodes()
+        self._nodes.put(idle_offer(self._node, CAPABILITIES, ASK))
+        self._matcher = Matcher(self._nodes)
         self.taken_ms: list[float] = []
 
     async def prepare(self) -> None:
@@ -62,9 +70,13 @@ class Claims:
         leases = self._services._leases
         began = time.perf_counter()
         work = await leases.ready([], TASKS)
-        assignments, _ = match(work, [idle_offer(self._node, CAPABILITIES, ASK)])
-        granted, _ = await leases.lease(assignments, {self._node: ASK}, {self._node: self._session})
+        given = self._matcher.decide(Backlog(work), began, set())
+        granted, _ = await leases.lease(
+            [one.assignment for one in given], {self._node: ASK}, {self._node: self._session}
+        )
         self.taken_ms.append((time.perf_counter() - began) * 1000)
+        for one in given:
+            self._nodes.give_back(one.offer, one.holding)
         if len(granted) != TASKS:
             raise RuntimeError(f"{len(granted)} of {TASKS} tasks were leased")
         await self._fill(TASKS)

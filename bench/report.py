@@ -45,6 +45,11 @@ def _part(result: Result) -> list[str]:
     lines += ["| figure | value | unit | min | median | max | repetitions |", "|---|---:|---|---:|---:|---:|---:|"]
     lines += [_row(one) for one in result.figures]
     lines.append("")
+    for table in result.tables:
+        lines += [f"{table.title}\n", "| " + " | ".join(table.columns) + " |"]
+        lines.append("|---|" + "---:|" * (len(table.columns) - 1))
+        lines += ["| " + " | ".join(row) + " |" for row in table.rows]
+        lines.append("")
     if result.checks:
         lines.append("Checked: " + ", ".join(f"{_words(k)} {_show(v)}" for k, v in result.checks.items()) + ".\n")
     note = " A quick run, with few repetitions." if result.quick else ""

@@ -52,6 +52,14 @@ class Aim(msgspec.Struct, frozen=True, kw_only=True):
         return f"{'≥' if self.least else '≤'} {self.limit:g} {self.unit}"
 
 
+class Table(msgspec.Struct, frozen=True):
+    """More than one quantity of several things: a title, the names of the columns, and the rows."""
+
+    title: str
+    columns: list[str]
+    rows: list[list[str]]
+
+
 class Machine(msgspec.Struct, frozen=True, kw_only=True):
     """Where it was measured."""
 
@@ -84,6 +92,7 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
     figures: list[Figure]
     aims: list[Aim]
     checks: dict[str, Any]
+    tables: list[Table] = []
 
 
 def figure(name: str, unit: str, value: float, repetitions: Sequence[float]) -> Figure:
@@ -130,6 +139,7 @@ class Report(msgspec.Struct, kw_only=True):
     figures: list[Figure]
     aims: list[Aim]
     checks: Mapping[str, Any]
+    tables: list[Table] = []
 
 
 def complete(part: str, report: Report, *, quick: bool, load_before: float) -> Result:
@@ -149,6 +159,7 @@ def complete(part: str, report: Report, *, quick: bool, load_before: float) -> R
         figures=report.figures,
         aims=report.aims,
         checks=dict(report.checks),
+        tables=report.tables,
     )
 
 

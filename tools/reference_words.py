@@ -43,6 +43,9 @@ FIELDS: Final = {
     "JobDocument.array": "Run the job as many tasks.",
     "JobDocument.network": "What the job needs of the network. Null: it has none. Not for WebAssembly.",
     "JobDocument.labels": "Your own words, to filter listings by.",
+    "JobDocument.node_labels": "Labels a node must have, as its owner gave them (`node:init --label`), to run the job.",
+    "JobDocument.priority": "Among the jobs of your project: each step is worth ten minutes of waiting. See "
+    "[Matching](../matching.md).",
     "PythonRuntime.script": "A Python file, by its name in `inputs`. Exactly one of `script`, `module`, `code`.",
     "PythonRuntime.module": "A module to run, as `python -m` does.",
     "PythonRuntime.code": "Source to run, as `python -c` does.",
@@ -215,6 +218,7 @@ LIMITS: Final = {
     "DISK_BYTES": "Disk a task may ask for.",
     "GPUS": "GPUs a task may ask for.",
     "TIMEOUT_S": "Timeout of a job.",
+    "PRIORITY": "Steps of priority, up and down.",
     "RETRIES": "Retries of each kind.",
     "WASM_MODULE_BYTES": "A WebAssembly module.",
     "WASM_FUEL": "Fuel of a WebAssembly task, and what it gets where its job names none.",

@@ -89,6 +89,10 @@ def run(
         Words, typer.Option("--env", metavar="NAME=VALUE", help="An environment variable. Repeatable.")
     ] = None,
     labels: Annotated[Words, typer.Option("--label", metavar="NAME=VALUE", help="A label. Repeatable.")] = None,
+    node_labels: Annotated[
+        Words, typer.Option("--node-label", metavar="NAME=VALUE", help="A label that nodes must have. Repeatable.")
+    ] = None,
+    priority: Annotated[int | None, typer.Option(min=-9, max=9, help="Among your project's jobs. [default: 0]")] = None,
     name: Annotated[str | None, typer.Option(help="The job's name. [default: the script's]")] = None,
     array: Annotated[
         int | None, typer.Option(min=1, help="Run it this often; HYPERNODE_ARRAY_INDEX counts from 0.")
@@ -136,6 +140,8 @@ def run(
         retries={"failures": retries} if retries is not None else None,
         network=words.network(hosts, egress_limit),
         labels=words.pairs("--label", labels),
+        node_labels=words.pairs("--node-label", node_labels),
+        priority=priority,
         name=name or words.default_name(command, image),
         array={"size": array} if array is not None else None,
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable, Coroutine
 from typing import Any, Final, TypeVar
 
@@ -113,6 +114,7 @@ class Conversation:
             self._reports.drop(self._session, ref, StaleLease.code)
         elif not held.running:
             held.running = True
+            held.holding.until = time.monotonic() + held.holding.demand.timeout_s
             try:
                 starting = self._reports.running(self._session, ref)
             except HypernodeError as error:

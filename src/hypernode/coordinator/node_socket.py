@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
+import time
 from typing import Any, Final
 
 from litestar.types import Receive, Scope, Send
@@ -20,6 +21,7 @@ from hypernode.jobs.service.attempts import Attempts
 from hypernode.kernel import keys
 from hypernode.kernel.errors import Forbidden, HypernodeError, Malformed, Refused, Unavailable
 from hypernode.kernel.keys import KeyPair
+from hypernode.market.offers import Holding
 from hypernode.nodes.service import Nodes
 from hypernode.protocol import messages
 
@@ -113,7 +115,8 @@ class NodeSocket:
         keys.verify(hello.node_key, messages.HELLO_CONTEXT, signed, hello.signature)
         if self._stopping:
             raise Unavailable("the coordinator is stopping")
-        session = Session(hello.node_key, hello.capabilities, hello.ask)
+        standing = await self._attempts.standing(hello.node_key)
+        session = Session(hello.node_key, hello.capabilities, hello.ask, self._sessions.pool, standing)
         session.draining = hello.draining
         await self._nodes.connect(
             hello.node_key,
@@ -131,8 +134,9 @@ class NodeSocket:
         settled = await self._attempts.settled(holds - live.keys())
         for ref, attempt in live.items():
             if ref in holds:
-                session.offer.take(attempt.demand)
-                session.hold(ref, attempt.demand, running=attempt.running)
+                holding = Holding(attempt.demand, attempt.project_id, time.monotonic() + attempt.demand.timeout_s)
+                session.offer.take(holding)
+                session.hold(ref, holding, running=attempt.running)
         welcome = messages.Welcome(
             session.id.bytes,
             self._settings.lease_ms,

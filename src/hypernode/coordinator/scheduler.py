@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Sequence
+from typing import Final
 
 from hypernode.coordinator.logins import Logins
 from hypernode.coordinator.metrics import Metrics
@@ -12,10 +14,16 @@ from hypernode.db.pool import AWAY, CommitUnknown, is_away
 from hypernode.events.hints import Hints
 from hypernode.jobs.service.lease import Granted, Leases
 from hypernode.kernel import limits
-from hypernode.market.model import match
+from hypernode.market.fairness import Backlog
+from hypernode.market.matching import Given, Matcher
+from hypernode.market.model import Assignment
 from hypernode.protocol.messages import Lease
 
 log = logging.getLogger(__name__)
+
+DEEP_SHARE: Final = 0.2
+"""At most this share of the time is spent looking behind work that finds no room. What is first in any line is seen at
+once, however much there is behind it."""
 
 
 class Scheduler:
@@ -27,6 +35,8 @@ class Scheduler:
         self._logins = logins
         self._hints = hints
         self._metrics = metrics
+        self._matcher = Matcher(sessions.pool)
+        self._deep_at = 0.0
 
     async def run(self) -> None:
         """Match whenever there may be something to match, and at least once a second."""
@@ -44,50 +54,73 @@ class Scheduler:
 
     async def match(self) -> None:
         """Give out work until nobody has room or nothing fits."""
-        unfit: set[int] = set()
-        while offers := self._sessions.offers():
-            work = await self._leases.ready(sorted(unfit), limits.MATCH_PAGE)
-            assignments, missed = match(work, offers)
-            unfit |= missed
-            if not assignments:
-                if not missed:
-                    return
-                continue
-            asks = {offer.node: offer.ask for offer in offers}
-            sessions = {node: s.id for node in asks if (s := self._sessions.get(node)) is not None}
-            sendable = [a for a in assignments if a.node in sessions]
-            granted: list[Granted] = []
-            try:
-                granted, gone = await self._leases.lease(sendable, asks, sessions)
-            except CommitUnknown as error:
-                # Leases may exist that nobody was told of. A node that connects anew without them gives them up.
-                for assignment in sendable:
-                    doubtful = self._sessions.get(assignment.node)
-                    if doubtful is not None:
-                        doubtful.close(error.code, str(error), retry=True)
-                raise
-            finally:
-                kept = {(g.assignment.ready.queue_id, g.assignment.task) for g in granted}
-                by_node = {offer.node: offer for offer in offers}
-                for assignment in assignments:
-                    if (assignment.ready.queue_id, assignment.task) not in kept:
-                        by_node[assignment.node].give_back(assignment.ready.demand)
-            private: list[Granted] = []
-            for grant in granted:
-                session = self._sessions.get(grant.node)
-                if session is None or session.offer is not by_node[grant.node]:
-                    continue  # it left meanwhile; when it comes back without the lease, the lease is given up
-                session.hold(grant.ref, grant.assignment.ready.demand)
-                if self._logins.needs(grant):
-                    private.append(grant)
-                else:
-                    session.send(Lease(wire(grant.ref), grant.job.data, grant.remaining_cap))
-            self._metrics.leases.inc(len(granted))
-            await self._logins.send(private)
-            for node in gone:
-                # Else its offer would take the same work again and again, which others could do.
-                session = self._sessions.get(node)
-                if session is not None and session.id == sessions[node]:
-                    session.unheard = True
-            if not granted and not gone:
+        blocked: set[int] = set()
+        while self._sessions.pool.has_room():
+            if blocked:
+                await self._look_behind(blocked)
                 return
+            if not await self._step(blocked):
+                return
+
+    async def _look_behind(self, blocked: set[int]) -> None:
+        """The same behind what finds no room, of which the database may have to pass over a million rows."""
+        began = time.monotonic()
+        if began < self._deep_at:
+            return
+        try:
+            while self._sessions.pool.has_room() and await self._step(blocked):
+                pass
+        finally:
+            took = time.monotonic() - began
+            self._deep_at = began + took / DEEP_SHARE
+
+    async def _step(self, blocked: set[int]) -> bool:
+        """Match one page. Returns whether there may be more to do."""
+        known = len(blocked)
+        work = await self._leases.ready(sorted(blocked), limits.MATCH_PAGE)
+        given = self._matcher.decide(Backlog(work), time.monotonic(), blocked)
+        if given:
+            return await self._lease(given)
+        return len(blocked) > known
+
+    async def _lease(self, given: Sequence[Given]) -> bool:
+        """Commit what was decided, and send it. Returns whether anything changed; if not, somebody else was faster."""
+        sessions = {one.offer.node: s for one in given if (s := self._sessions.get(one.offer.node)) is not None}
+        sendable = [one.assignment for one in given if one.offer.node in sessions]
+        ids = {node: session.id for node, session in sessions.items()}
+        granted: list[Granted] = []
+        try:
+            granted, gone = await self._leases.lease(sendable, {one.offer.node: one.offer.ask for one in given}, ids)
+        except CommitUnknown as error:
+            # Leases may exist that nobody was told of. A node that connects anew without them gives them up.
+            for session in sessions.values():
+                session.close(error.code, str(error), retry=True)
+            raise
+        finally:
+            kept = {_key(grant.assignment): grant for grant in granted}
+            private = [grant for one in given if (grant := self._settle(one, kept.get(_key(one.assignment))))]
+        self._metrics.leases.inc(len(granted))
+        await self._logins.send(private)
+        for node in gone:
+            # Else its offer would take the same work again and again, which others could do.
+            if self._sessions.get(node) is sessions[node]:
+                sessions[node].unheard = True
+        return bool(granted or gone)
+
+    def _settle(self, one: Given, grant: Granted | None) -> Granted | None:
+        """Send a lease that is granted, or give back the room it took. Returns it if a login must go with it."""
+        if grant is None:
+            self._sessions.pool.give_back(one.offer, one.holding)
+            return None
+        session = self._sessions.get(grant.node)
+        if session is None or session.offer is not one.offer:
+            return None  # it left meanwhile; when it comes back without the lease, the lease is given up
+        session.hold(grant.ref, one.holding)
+        if self._logins.needs(grant):
+            return grant
+        session.send(Lease(wire(grant.ref), grant.job.data, grant.remaining_cap))
+        return None
+
+
+def _key(assignment: Assignment) -> tuple[int, int]:
+    return assignment.ready.queue_id, assignment.task

@@ -14,7 +14,8 @@ import msgspec
 
 from hypernode.jobs.endings import Ref
 from hypernode.kernel.ids import uuid7
-from hypernode.market.model import Demand, Offer, idle_offer
+from hypernode.market.offers import NEUTRAL, Holding, Offer, Standing, idle_offer
+from hypernode.market.pool import Pool
 from hypernode.nodes.model import Ask, Capabilities
 from hypernode.protocol import messages
 
@@ -31,7 +32,7 @@ _KNOWN_REFS: Final = 4096
 class Held(msgspec.Struct):
     """A lease that a node holds."""
 
-    demand: Demand
+    holding: Holding
     running: bool = False
     """Whether it is known that the process has started."""
     missed: int = 0
@@ -43,20 +44,21 @@ class Held(msgspec.Struct):
 class Session:
     """One node's connection."""
 
-    def __init__(self, node: str, capabilities: Capabilities, ask: Ask) -> None:
+    def __init__(
+        self, node: str, capabilities: Capabilities, ask: Ask, pool: Pool, standing: Standing = NEUTRAL
+    ) -> None:
+        """`pool` is where its offer will be as soon as `Sessions` knows it."""
         self.id: Final = uuid7()
         self.node: Final = node
-        self.ask: Final = ask
-        self.offer: Offer = idle_offer(node, capabilities, ask)
+        self.offer: Final[Offer] = idle_offer(node, capabilities, ask, standing)
         self.leases: dict[Ref, Held] = {}
-        self.draining = False
         self.heard = False
         """Whether there was a sign of life since leases were last renewed."""
         self.heard_at = time.monotonic()
         """When there was one last."""
-        self.unheard = False
-        """Whether the database takes it for dead: it gets nothing until its lease has been renewed."""
         self.closing: messages.Closing | None = None
+        self._pool = pool
+        self._draining = self._unheard = False
         self._outbox: list[messages.CoordinatorMessage] = []
         self._wake = asyncio.Event()
 
@@ -64,6 +66,29 @@ class Session:
         """The node gave a sign of life."""
         self.heard = True
         self.heard_at = time.monotonic()
+
+    @property
+    def draining(self) -> bool:
+        """Whether it finishes what it has and takes nothing new."""
+        return self._draining
+
+    @draining.setter
+    def draining(self, value: bool) -> None:
+        self._draining = value
+        self._open()
+
+    @property
+    def unheard(self) -> bool:
+        """Whether the database takes it for dead: it gets nothing until its lease has been renewed."""
+        return self._unheard
+
+    @unheard.setter
+    def unheard(self, value: bool) -> None:
+        self._unheard = value
+        self._open()
+
+    def _open(self) -> None:
+        self._pool.open(self.offer, is_open=not (self._draining or self._unheard or self.closing))
 
     def send(self, message: messages.CoordinatorMessage) -> None:
         """Queue a message; what is queued together travels in one frame."""
@@ -77,6 +102,7 @@ class Session:
         """End the connection, telling the node why. What is queued before goes out first."""
         if self.closing is None:
             self.closing = messages.Closing(code, detail, retry)
+            self._open()
             self._wake.set()
 
     async def outgoing(self) -> list[messages.CoordinatorMessage]:
@@ -87,9 +113,9 @@ class Session:
         batch, self._outbox = self._outbox, []
         return batch
 
-    def hold(self, ref: Ref, demand: Demand, *, running: bool = False) -> Held:
+    def hold(self, ref: Ref, holding: Holding, *, running: bool = False) -> Held:
         """The node holds a lease that was taken from its offer before."""
-        held = Held(demand, running)
+        held = Held(holding, running)
         self.leases[ref] = held
         return held
 
@@ -97,7 +123,7 @@ class Session:
         """The lease has ended: its room is free again."""
         held = self.leases.pop(ref, None)
         if held is not None:
-            self.offer.give_back(held.demand)
+            self._pool.give_back(self.offer, held.holding)
 
 
 class Sessions:
@@ -105,6 +131,8 @@ class Sessions:
 
     def __init__(self) -> None:
         self._by_node: dict[str, Session] = {}
+        self.pool: Final = Pool()
+        """Their offers."""
 
     def __iter__(self) -> Iterator[Session]:
         return iter(list(self._by_node.values()))
@@ -122,19 +150,13 @@ class Sessions:
         if old is not None:
             old.close("node.replaced", "the node has connected again", retry=False)
         self._by_node[session.node] = session
+        self.pool.put(session.offer)
 
     def remove(self, session: Session) -> None:
         """The connection has ended."""
         if self._by_node.get(session.node) is session:
             del self._by_node[session.node]
-
-    def offers(self) -> list[Offer]:
-        """What could take work now."""
-        return [
-            session.offer
-            for session in self._by_node.values()
-            if not (session.draining or session.unheard or session.closing) and session.offer.free_slots > 0
-        ]
+            self.pool.remove(session.node)
 
 
 def wire(ref: Ref) -> messages.LeaseRef:

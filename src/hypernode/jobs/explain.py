@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Any, Final
+
+import msgspec
 
 from hypernode.events.model import EventView
 from hypernode.jobs.lifecycle import JobState
@@ -37,11 +40,30 @@ _CAUSES: Final = {
 }
 
 
-def explain(job: JobView, events: Sequence[EventView], excluded: Sequence[Exclusion], eligible: int) -> list[str]:
+COUNTED: Final = 10_000
+"""What is more than this is said to be at least this."""
+
+
+class Place(msgspec.Struct, frozen=True):
+    """What stands before the next waiting task of a job."""
+
+    retried_at: datetime | None
+    """When it is tried again, if it waits for that."""
+    ahead: int
+    """Tasks of its own project that come first, at most COUNTED."""
+    others: int
+    """Other projects that wait, too, at most COUNTED."""
+    room_at: datetime | None
+    """When the first task on a suitable node ends at the latest, so far as timeouts say."""
+
+
+def explain(
+    job: JobView, events: Sequence[EventView], excluded: Sequence[Exclusion], eligible: int, place: Place | None = None
+) -> list[str]:
     """Sentences about a job, oldest first; the last ones say why it waits, if it does, and what it cost."""
     sentences = [line for event in events if (line := _sentence(event, job))]
     if job.state in (JobState.QUEUED, JobState.RUNNING) and job.tasks.queued:
-        sentences.append(_waiting(job, excluded, eligible))
+        sentences.append(_waiting(job, excluded, eligible, place))
     sentences.append(_cost(job))
     return sentences
 
@@ -87,15 +109,40 @@ def _sentence(event: EventView, job: JobView) -> str | None:
     return None
 
 
-def _waiting(job: JobView, excluded: Sequence[Exclusion], eligible: int) -> str:
+def _waiting(job: JobView, excluded: Sequence[Exclusion], eligible: int, place: Place | None) -> str:
     tasks = f"{job.tasks.queued} tasks wait" if job.tasks.queued > 1 else "A task waits"
     if eligible:
-        nodes = f"{eligible} suitable nodes have" if eligible > 1 else "the one suitable node has"
-        return f"{tasks}: {nodes} no room at the moment, or a retry is due later."
+        return f"{tasks}: {_behind(eligible, place)}"
     if not excluded:
         return f"{tasks}: no node is online. Start one with `hypernode node:start`."
     reasons = "; ".join(f"{e.nodes} node{'s' if e.nodes > 1 else ''}: {e.reason} ({e.remedy})" for e in excluded)
     return f"{tasks}: no online node is suitable. {reasons}."
+
+
+def _behind(eligible: int, place: Place | None) -> str:
+    nodes = f"{eligible} suitable nodes have" if eligible > 1 else "the one suitable node has"
+    if place is None:
+        return f"{nodes} no room at the moment, or a retry is due later."
+    if place.retried_at is not None:
+        return f"it is tried again at {_clock(place.retried_at)}."
+    parts = [f"{nodes} no room at the moment"]
+    if place.ahead:
+        parts.append(f"{_count(place.ahead, 'task')} of this project {'come' if place.ahead > 1 else 'comes'} first")
+    if place.others:
+        whose = f"{_count(place.others, 'other project')} {'wait' if place.others > 1 else 'waits'}, too"
+        parts.append(f"{whose}; whoever holds the smallest share of the network is next")
+    if place.room_at is not None:
+        parts.append(f"the first task on a suitable node ends by {_clock(place.room_at)}, so far as its timeout says")
+    return ". ".join(part[0].upper() + part[1:] if index else part for index, part in enumerate(parts)) + "."
+
+
+def _count(number: int, what: str) -> str:
+    many = f"at least {number}" if number >= COUNTED else str(number)
+    return f"{many} {what}{'s' if number > 1 else ''}"
+
+
+def _clock(at: datetime) -> str:
+    return f"{at:%H:%M:%S}"
 
 
 def _cost(job: JobView) -> str:

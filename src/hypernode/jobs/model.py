@@ -229,7 +229,9 @@ class JobDocument(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
     some not; 0: none, for one's own nodes); nothing falls back silently. `inputs` appear read-only below /in, `outputs`
     names files or patterns below /out (the job's working folder) that are collected: `*` and `?` stay within a name,
     `**` crosses folders, and what names a folder takes what is in it. A name without wildcards must be there when the
-    job ends. `network` is what the job needs of it; by default it has none.
+    job ends. `network` is what the job needs of it; by default it has none. `labels` are the job's own, to find it by;
+    `node_labels` are those that a node must have to run it. `priority` orders the jobs of one project: each step counts
+    as much as ten minutes of waiting, and each minute of `timeout_s` twelve seconds against it.
     """
 
     version: Literal[1]
@@ -246,6 +248,8 @@ class JobDocument(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
     array: Array | None = None
     network: Network | None = None
     labels: Annotated[dict[Name, Annotated[str, Meta(max_length=256)]], Meta(max_length=limits.LABELS)] = {}
+    node_labels: Annotated[dict[Name, Annotated[str, Meta(max_length=256)]], Meta(max_length=limits.LABELS)] = {}
+    priority: Annotated[int, Meta(ge=-limits.PRIORITY, le=limits.PRIORITY)] = 0
 
     checks_itself: ClassVar[bool] = True
 
@@ -269,7 +273,9 @@ class JobDocument(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
                 raise ValueError("a WebAssembly module has no network; leave network out, or use another runtime")
             case _:
                 pass
-        if any("\x00" in value for value in (*self.environment.values(), *self.labels.values())):
+        if any(
+            "\x00" in value for value in (*self.environment.values(), *self.labels.values(), *self.node_labels.values())
+        ):
             raise ValueError("environment and label values must not contain NUL characters")
 
     @property

@@ -17,6 +17,7 @@ from hypernode.jobs.lifecycle import AttemptState
 from hypernode.jobs.tally import Tally
 from hypernode.kernel import limits
 from hypernode.kernel.errors import InvariantViolated
+from hypernode.market.fairness import RETRY_S
 from hypernode.market.model import Assignment
 
 queries: Final = load_sql(__package__)
@@ -34,6 +35,8 @@ class NewJob(msgspec.Struct, frozen=True):
     size: int
     cap: int
     shape: int
+    turn_s: float
+    """How long after its submission its turn comes."""
 
 
 class Lease(msgspec.Struct, frozen=True):
@@ -67,9 +70,10 @@ _JOB: Final = (
     "size",
     "cap",
     "held",
+    "turn_s",
     "submitted_at",
 )
-_READY: Final = ("job_id", "first", "beyond", "ready_at", "shape", "remaining_cap")
+_READY: Final = ("job_id", "first", "beyond", "ready_at", "shape", "remaining_cap", "project_id", "turn_at")
 _ATTEMPT: Final = (
     "job_id",
     "task",
@@ -114,13 +118,18 @@ async def insert_jobs(connection: Connection, jobs: Sequence[NewJob], at: dateti
                 j.size,
                 j.cap,
                 j.cap * j.size,
+                j.turn_s,
                 at,
             )
             for j in jobs
         ],
     )
     await insert_rows(
-        connection, "queue", _READY, queries.insert_ready, [(j.id, 0, j.size, at, j.shape, j.cap) for j in jobs]
+        connection,
+        "queue",
+        _READY,
+        queries.insert_ready,
+        [(j.id, 0, j.size, at, j.shape, j.cap, j.project_id, at + timedelta(seconds=j.turn_s)) for j in jobs],
     )
 
 
@@ -193,6 +202,7 @@ async def requeue(connection: Connection, entries: Sequence[tuple[Ref, int, int,
             [delay for _, delay, _, _ in entries],
             [shape for _, _, shape, _ in entries],
             [cap for *_, cap in entries],
+            RETRY_S,
         )
 
 

@@ -38,6 +38,8 @@ MEMORY_BYTES: Final = 16 * TIB
 DISK_BYTES: Final = 64 * TIB
 GPUS: Final = 64
 TIMEOUT_S: Final = 30 * 24 * 3600
+PRIORITY: Final = 9
+"""Priorities go from -9 to 9."""
 RETRIES: Final = 20
 WASM_MODULE_BYTES: Final = 64 * MIB
 WASM_FUEL: Final = 2**53 - 1

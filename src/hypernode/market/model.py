@@ -1,27 +1,17 @@
-"""Matching, pure: which node can run which work, at what price, and if none, why.
-
-A `Demand` is what of a job matters for that, an `Offer` a node as it is now. `shape` names equal demands with one
-number, so that work which fits nowhere is looked at once, not once a task.
+"""What is matched: a `Demand` is what of a job matters for where it can run, `Ready` work that waits, an `Assignment`
+one of its tasks for one node. `shape` names equal demands with one number, so that work which fits nowhere is looked
+at once, not once a task.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Sequence
-from typing import Final
 from uuid import UUID
 
 import msgspec
 
-from hypernode.jobs.model import JobDocument
-from hypernode.jobs.views import Exclusion
-from hypernode.kernel.money import show
-from hypernode.kernel.units import show_bytes
-from hypernode.ledger.model import worst_price
-from hypernode.nodes.model import Ask, Capabilities
-
-KERNEL_OF_ITS_OWN: Final = 3
-"""The isolation level that no mending of a node reaches without another sandbox."""
+from hypernode.jobs.model import ContainerRuntime, JobDocument, PythonRuntime
+from hypernode.kernel import limits
 
 
 class Demand(msgspec.Struct, frozen=True, array_like=True):
@@ -39,63 +29,14 @@ class Demand(msgspec.Struct, frozen=True, array_like=True):
     """What may still be spent on the task, in µHYPER."""
     egress: bool = False
     ports: bool = False
+    labels: tuple[tuple[str, str], ...] = ()
+    """Labels that the node must have, sorted."""
 
     @property
     def shape(self) -> int:
         """A 64-bit number that equal demands share (signed, as the database keeps it)."""
         digest = hashlib.sha256(msgspec.msgpack.encode(self)).digest()
         return int.from_bytes(digest[:8], "big", signed=True)
-
-
-class Offer(msgspec.Struct):
-    """A node that is connected: what it has, what it asks, and how much of it is free now. Mutable: matching takes
-    from it what it assigns."""
-
-    node: str
-    capabilities: Capabilities
-    ask: Ask
-    free_slots: int
-    free_cpu_milli: int
-    free_memory_bytes: int
-    free_disk_bytes: int
-    free_gpus: int
-    held_vram_bytes: list[int] = []
-    """For each GPU that is taken, how much memory was asked of it."""
-
-    def take(self, demand: Demand) -> None:
-        """Reserve what a task needs."""
-        self.free_slots -= 1
-        self.free_cpu_milli -= demand.cpu_milli
-        self.free_memory_bytes -= demand.memory_bytes
-        self.free_disk_bytes -= demand.disk_bytes
-        self.free_gpus -= demand.gpus
-        self.held_vram_bytes += [demand.vram_bytes] * demand.gpus
-
-    def give_back(self, demand: Demand) -> None:
-        """Undo `take`."""
-        self.free_slots += 1
-        self.free_cpu_milli += demand.cpu_milli
-        self.free_memory_bytes += demand.memory_bytes
-        self.free_disk_bytes += demand.disk_bytes
-        self.free_gpus += demand.gpus
-        for _ in range(demand.gpus):
-            self.held_vram_bytes.remove(demand.vram_bytes)
-
-    def has_room(self, demand: Demand) -> bool:
-        """Whether the task fits beside what the node runs now."""
-        return (
-            self.free_slots >= 1
-            and self.free_cpu_milli >= demand.cpu_milli
-            and self.free_memory_bytes >= demand.memory_bytes
-            and self.free_disk_bytes >= demand.disk_bytes
-            and (not demand.gpus or self._has_gpus(demand))
-        )
-
-    def _has_gpus(self, demand: Demand) -> bool:
-        """Whether all tasks can have GPUs large enough at once: the largest demand with the largest GPU, and so on."""
-        wanted = sorted([*self.held_vram_bytes, *[demand.vram_bytes] * demand.gpus], reverse=True)
-        there = sorted((gpu.vram_bytes for gpu in self.capabilities.gpus), reverse=True)
-        return len(wanted) <= len(there) and all(a <= b for a, b in zip(wanted, there, strict=False))
 
 
 class Ready(msgspec.Struct, frozen=True):
@@ -107,6 +48,11 @@ class Ready(msgspec.Struct, frozen=True):
     beyond: int
     demand: Demand
     shape: int
+    project: UUID = UUID(int=0)
+    rank: float = 0.0
+    """Its turn among the work of its project: lower comes first. Seconds; see `fairness.rank_of`."""
+    needs: tuple[str, ...] = ()
+    """What a node must fetch or build before it can run, by name: see `needs_of`."""
 
 
 class Assignment(msgspec.Struct, frozen=True):
@@ -115,20 +61,6 @@ class Assignment(msgspec.Struct, frozen=True):
     ready: Ready
     task: int
     node: str
-
-
-def idle_offer(node: str, capabilities: Capabilities, ask: Ask) -> Offer:
-    """The offer of a node that runs nothing."""
-    return Offer(
-        node=node,
-        capabilities=capabilities,
-        ask=ask,
-        free_slots=capabilities.slots,
-        free_cpu_milli=capabilities.cpu_milli,
-        free_memory_bytes=capabilities.memory_bytes,
-        free_disk_bytes=capabilities.disk_bytes,
-        free_gpus=len(capabilities.gpus),
-    )
 
 
 def demand_of(document: JobDocument, remaining_cap: int) -> Demand:
@@ -146,116 +78,17 @@ def demand_of(document: JobDocument, remaining_cap: int) -> Demand:
         remaining_cap=remaining_cap,
         egress=document.egress,
         ports=document.network is not None and bool(document.network.ports),
+        labels=tuple(sorted(document.node_labels.items())),
     )
 
 
-def exclusion(demand: Demand, has: Capabilities, ask: Ask) -> Exclusion | None:
-    """The first thing that keeps a node from ever running this, in a fixed order, or None if it is eligible. The
-    price comes last, so that "the cap is too low" is only said of nodes that could do it otherwise."""
-    if (why := _no_sandbox(demand, has)) is not None:
-        return why
-    for code, need, got, text in (
-        ("cpu", demand.cpu_milli, has.cpu_milli, _milli),
-        ("memory", demand.memory_bytes, has.memory_bytes, show_bytes),
-        ("disk", demand.disk_bytes, has.disk_bytes, show_bytes),
-        ("gpu", demand.gpus, sum(gpu.vram_bytes >= demand.vram_bytes for gpu in has.gpus) if demand.gpus else 0, str),
-    ):
-        if need > got:
-            return Exclusion(code, 1, f"{text(need)} of {code} asked for, {text(got)} offered", f"ask for {text(got)}")
-    worst = worst_price(ask, demand.timeout_s)
-    if worst > demand.remaining_cap:
-        return Exclusion(
-            "cap",
-            1,
-            f"costs up to {show(worst)} for {demand.timeout_s} s where {show(demand.remaining_cap)} is allowed",
-            f"raise the cap by {show(worst - demand.remaining_cap)} or shorten the timeout",
-        )
-    return None
-
-
-def _no_sandbox(demand: Demand, has: Capabilities) -> Exclusion | None:
-    """Why none of a node's sandboxes has all that is asked for. One of them must have it all."""
-    fit = [sandbox for sandbox in has.sandboxes if demand.runtime in sandbox.runtimes]
-    if not fit:
-        offered = ", ".join(has.runtimes)
-        other = f"ask for one of: {offered}" if offered else "its owner sees with node:doctor what it lacks"
-        return Exclusion("runtime", 1, f"no {demand.runtime!r} runtime", other)
-    if demand.ports:
-        return Exclusion("ports", 1, "offers no ports", "leave out network.ports: no node offers any yet")
-    what = f"{demand.runtime} jobs"
-    if demand.egress:
-        fit = [sandbox for sandbox in fit if sandbox.egress]
-        if not fit:
-            return Exclusion(
-                "egress",
-                1,
-                f"lets no {what} out to the network",
-                "leave out network.egress, or wait for a node that does",
-            )
-        what += " with egress"
-    best = max(sandbox.isolation for sandbox in fit)
-    if demand.isolation > best:
-        more = (
-            "wait for a node with gVisor or a virtual machine"
-            if demand.isolation == KERNEL_OF_ITS_OWN
-            else "prove more on it (node:doctor there says how)"
-        )
-        return Exclusion(
-            "isolation",
-            1,
-            f"isolation {best} proved for {what} where {demand.isolation} is asked for",
-            f"lower isolation to {best} if you trust the node, or {more}",
-        )
-    return None
-
-
-def summarize(exclusions: Iterable[Exclusion]) -> list[Exclusion]:
-    """Equal reasons counted together, the most frequent first."""
-    counts: dict[tuple[str, str, str], int] = {}
-    for one in exclusions:
-        key = (one.code, one.reason, one.remedy)
-        counts[key] = counts.get(key, 0) + one.nodes
-    ordered = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
-    return [Exclusion(code, nodes, reason, remedy) for (code, reason, remedy), nodes in ordered]
-
-
-def match(work: Sequence[Ready], offers: Sequence[Offer]) -> tuple[list[Assignment], set[int]]:
-    """Assign tasks to nodes: work in the order given, each task to the cheapest eligible node with room, then to the
-    one with most free slots, so that tasks of one job spread. Takes from the offers what it assigns.
-
-    Returns the assignments and the shapes that fit nowhere now. Deterministic.
-    """
-    assignments: list[Assignment] = []
-    unfit: set[int] = set()
-    eligible: dict[int, list[Offer]] = {}
-    for ready in work:
-        shape = ready.shape
-        if shape in unfit:
-            continue
-        if shape not in eligible:
-            fitting = [o for o in offers if exclusion(ready.demand, o.capabilities, o.ask) is None]
-            eligible[shape] = sorted(fitting, key=lambda o: (worst_price(o.ask, ready.demand.timeout_s), o.node))
-        for task in range(ready.first, ready.beyond):
-            chosen = _choose(ready.demand, eligible[shape])
-            if chosen is None:
-                unfit.add(shape)
-                break
-            chosen.take(ready.demand)
-            assignments.append(Assignment(ready, task, chosen.node))
-    return assignments, unfit
-
-
-def _choose(demand: Demand, offers: Sequence[Offer]) -> Offer | None:
-    best: Offer | None = None
-    price = 0
-    for offer in offers:  # by price
-        worst = worst_price(offer.ask, demand.timeout_s)
-        if best is not None and worst > price:
-            break
-        if offer.has_room(demand) and (best is None or offer.free_slots > best.free_slots):
-            best, price = offer, worst
-    return best
-
-
-def _milli(value: int) -> str:
-    return f"{value / 1000:g} cores"
+def needs_of(document: JobDocument) -> tuple[str, ...]:
+    """What is worth having on a node before a task comes: its environment or image, and inputs of at least 1 MiB (a
+    WebAssembly module among them). At most 8 names, the largest first."""
+    found: list[tuple[int, str]] = []
+    if isinstance(document.runtime, PythonRuntime) and document.runtime.requirements is not None:
+        found.append((limits.ARTIFACT_BYTES, document.runtime.requirements.sha256))
+    if isinstance(document.runtime, ContainerRuntime):
+        found.append((limits.ARTIFACT_BYTES, document.runtime.image))
+    found += [(one.size_bytes, one.sha256) for one in document.inputs.values() if one.size_bytes >= limits.MIB]
+    return tuple(name for _, name in sorted(found, reverse=True)[:8])

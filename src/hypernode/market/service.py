@@ -15,7 +15,8 @@ from hypernode.kernel.errors import CapTooLow
 from hypernode.kernel.money import show
 from hypernode.ledger.model import worst_price
 from hypernode.ledger.service import Ledger
-from hypernode.market.model import Demand, demand_of, exclusion, summarize
+from hypernode.market.eligibility import exclusion, summarize
+from hypernode.market.model import Demand, demand_of
 from hypernode.nodes.service import KnownNode, Nodes
 
 ALIVE_CACHE_S: Final = 1.0
@@ -63,6 +64,9 @@ class Market:
         for node in await self._nodes.alive():
             if node.draining:
                 excluded.append(Exclusion("draining", 1, "is draining and takes nothing new", "wait or add a node"))
+                continue
+            if not node.connected:
+                excluded.append(Exclusion("disconnected", 1, "has lost its connection", "wait until it is back"))
                 continue
             why = exclusion(demand, node.capabilities, node.ask)
             worst = worst_price(node.ask, document.timeout_s)

@@ -49,6 +49,8 @@ class KnownNode(msgspec.Struct, frozen=True):
     ask: Ask
     running: int
     draining: bool
+    connected: bool
+    """Whether it is connected to a coordinator; without that, its leases run on, but it gets no new ones."""
 
 
 class Nodes:
@@ -222,7 +224,7 @@ class Nodes:
     # ── views ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
     async def alive(self, limit: int = 10_000) -> list[KnownNode]:
-        """Nodes that could take work now, of all projects."""
+        """Nodes whose leases run, of all projects."""
         rows = await self._pool.fetch(queries.list_nodes, None, "", None, limit)
         return [
             KnownNode(
@@ -233,6 +235,7 @@ class Nodes:
                 ask=Ask(row["rate"], row["fixed"]),
                 running=row["running"],
                 draining=row["draining"],
+                connected=row["connected"],
             )
             for row in rows
             if row["alive"] and row["capabilities"] is not None and row["revoked_at"] is None

@@ -14,8 +14,11 @@ from hypernode.jobs.service.documents import Documents, KnownJob
 from hypernode.jobs.store import queries
 from hypernode.kernel import limits
 from hypernode.market.model import Demand, demand_of
+from hypernode.market.offers import Standing
+from hypernode.market.standing import loss_rate
 
 SWEEP_ATTEMPTS = 1_000
+RECORD_ATTEMPTS = 1_000
 CANCEL_GRACE_MS = 60_000
 """How long a node may take to obey a cancel."""
 
@@ -23,6 +26,7 @@ CANCEL_GRACE_MS = 60_000
 class LiveLease(msgspec.Struct, frozen=True):
     """A lease a node holds by the database."""
 
+    project_id: UUID
     demand: Demand
     running: bool
     cancel_requested: bool
@@ -43,9 +47,14 @@ class Attempts:
             job = self._documents.decoded(row["job_id"], row["project_id"], row["document"])
             demand = demand_of(job.document, row["remaining_cap"])
             leases[Ref(row["job_id"], row["task"], row["epoch"])] = LiveLease(
-                demand, row["running"], row["cancel_requested"]
+                row["project_id"], demand, row["running"], row["cancel_requested"]
             )
         return leases
+
+    async def standing(self, node: str) -> Standing:
+        """What is known of a node by what became of its last attempts."""
+        row = await self._pool.fetchrow(queries.record_of_node, node, RECORD_ATTEMPTS)
+        return Standing(losses_per_s=loss_rate(row["losses"], row["held_s"]))
 
     async def settled(self, refs: Collection[Ref]) -> set[Ref]:
         """Which of these attempts were settled."""

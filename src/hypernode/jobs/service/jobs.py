@@ -122,8 +122,9 @@ class Jobs:
         waiting = not job.state.ended and job.tasks.queued > 0 and job.document is not None
         quote = await self._market.quote(project_id, job.document) if waiting and job.document else None
         excluded = quote.excluded if quote else []
-        eligible = len(quote.eligible) if quote else 0
-        return Explanation(str(job_id), explain(job, history, excluded, eligible), excluded)
+        suitable = [node.node for node in quote.eligible] if quote else []
+        place = await self._reader.place(job_id, suitable) if suitable else None
+        return Explanation(str(job_id), explain(job, history, excluded, len(suitable), place), excluded)
 
     async def log(
         self, project_id: UUID, job_id: UUID, task: int, epoch: int | None, offset: int

@@ -20,7 +20,7 @@ from hypernode.jobs.lifecycle import JobState
 from hypernode.jobs.service.documents import Documents, KnownJob
 from hypernode.jobs.store import Lease, queries
 from hypernode.kernel import limits
-from hypernode.market.model import Assignment, Ready, demand_of
+from hypernode.market.model import Assignment, Ready, demand_of, needs_of
 from hypernode.nodes.model import Ask
 
 _FIND_READY: Final = queries.find_ready
@@ -50,7 +50,7 @@ class Leases:
         )
 
     async def ready(self, without_shapes: Sequence[int], limit: int) -> list[Ready]:
-        """Work that could be leased now, oldest first, leaving out some shapes."""
+        """Work that could be leased now: the front of every project's line, leaving out some shapes."""
         rows = await self._pool.fetch(_FIND_READY, list(without_shapes), limit)
         fresh = [row for row in rows if not _same(self._page.get(row["id"]), row)]
         jobs = await self._documents.find(self._pool, {row["job_id"] for row in fresh})
@@ -63,6 +63,9 @@ class Leases:
                 beyond=row["beyond"],
                 demand=demand_of(jobs[row["job_id"]].document, row["remaining_cap"]),
                 shape=row["shape"],
+                project=row["project_id"],
+                rank=row["rank"],
+                needs=needs_of(jobs[row["job_id"]].document),
             )
         self._page = {row["id"]: page[row["id"]] for row in rows}
         return list(self._page.values())

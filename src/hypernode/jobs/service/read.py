@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -9,6 +10,7 @@ from uuid import UUID
 import msgspec
 
 from hypernode.db.pool import Pool
+from hypernode.jobs.explain import COUNTED, Place
 from hypernode.jobs.lifecycle import AttemptState, JobState, TaskState
 from hypernode.jobs.model import decode_canonical
 from hypernode.jobs.service.submit import Submission
@@ -94,6 +96,12 @@ class Reader:
             if index not in other
         ]
         return TaskPage(views, str(window - 1) if window < job.size else None)
+
+    async def place(self, job_id: UUID, nodes: Sequence[str]) -> Place | None:
+        """What stands before the next waiting task of a job that these nodes could run; None if none waits."""
+        around = float(limits.PREPARE_MS + limits.REPORT_GRACE_MS)
+        row = await self._pool.fetchrow(queries.place_of_job, job_id, nodes, COUNTED, around)
+        return None if row is None else Place(row["retried_at"], row["ahead"], row["others"], row["room_at"])
 
     async def current_epoch(self, project_id: UUID, job_id: UUID, task: int) -> tuple[TaskState, int]:
         """State and newest epoch of a task; epoch 0 if it was never leased. Raises NotFound."""

@@ -26,6 +26,7 @@ from hypernode.kernel.ids import uuid7
 from hypernode.kernel.money import show
 from hypernode.ledger import service as ledger_service
 from hypernode.ledger.service import Ledger
+from hypernode.market.fairness import delay_of
 from hypernode.market.model import demand_of
 from hypernode.tenancy.model import Idempotency
 from hypernode.tenancy.service import find_answers, remember_answers
@@ -180,6 +181,7 @@ class Submissions:
                 size=item.document.size,
                 cap=item.document.cap,
                 shape=demand_of(item.document, item.document.cap).shape,
+                turn_s=delay_of(item.document.priority, item.document.timeout_s),
             )
             for job_id, item in taken
         ]
