@@ -7,6 +7,7 @@ import random
 import subprocess
 import sys
 import time
+from collections.abc import Awaitable, Callable
 from itertools import pairwise
 from typing import Final
 from urllib.parse import urlsplit
@@ -22,6 +23,7 @@ from bench.network import ASK, BenchNetwork, scratch
 from bench.pipeline import rooms
 from bench.results import Report, aim, figure
 from bench.usage import cpu_s, memory
+from hypernode.agent.connection import IDLE_BEATS, PING_BEATS
 from hypernode.kernel import limits
 from hypernode.kernel.ids import uuid7
 from hypernode.kernel.keys import KeyPair
@@ -79,19 +81,33 @@ class Idle:
         assert isinstance(welcome, messages.Welcome), welcome
 
     async def beat(self) -> None:
-        """A sign of life at the usual pace, from a random moment on."""
+        """Signs of life, and pings to which answers come, at the pace of an agent that holds nothing, from random
+        moments on."""
+        beat_s, ping_s = (beats * limits.HEARTBEAT_MS / 1000 for beats in (IDLE_BEATS, PING_BEATS))
+        async with asyncio.TaskGroup() as group:
+            group.create_task(_every(beat_s, lambda: self._say(messages.Heartbeat((), ()))))
+            group.create_task(_every(ping_s, self._ping))
+
+    async def _say(self, message: messages.NodeMessage) -> None:
         assert self._socket is not None
-        frame = messages.encode([messages.Heartbeat((), ())])
-        await asyncio.sleep(random.random() * limits.HEARTBEAT_MS / 1000)
-        while True:
-            await self._socket.send(frame)
-            await asyncio.sleep(limits.HEARTBEAT_MS / 1000)
+        await self._socket.send(messages.encode([message]))
+
+    async def _ping(self) -> None:
+        assert self._socket is not None
+        await (await self._socket.ping())
 
     async def _frame(self) -> bytes:
         assert self._socket is not None
         data = await self._socket.recv()
         assert isinstance(data, bytes)
         return data
+
+
+async def _every(interval_s: float, act: Callable[[], Awaitable[None]]) -> None:
+    await asyncio.sleep(random.random() * interval_s)
+    while True:
+        await act()
+        await asyncio.sleep(interval_s)
 
 
 async def _enrol(connection: asyncpg.Connection, keys: list[str]) -> None:
@@ -200,12 +216,14 @@ def idle_nodes(quick: bool, say: Say) -> Report:
     kilobytes = figure("coordinator's memory a node, PSS", "kB", (after - before) * 1024 * 1.024 / count, [])
     return Report(
         title="Idle nodes",
-        method=f"{count:,} nodes (connections of the real protocol, from one process) connect with signed Hellos and "
-        f"send a heartbeat every {limits.HEARTBEAT_MS / 1000:g} s. CPU of the coordinator and of the database over "
+        method=f"{count:,} nodes (connections of the real protocol, from one process) connect with signed Hellos, "
+        f"send a heartbeat every {IDLE_BEATS * limits.HEARTBEAT_MS / 1000:g} s and a ping every "
+        f"{PING_BEATS * limits.HEARTBEAT_MS / 1000:g} s, as agents do that hold nothing. "
+        "CPU of the coordinator and of the database over "
         f"{windows} windows of {window_s:g} s, from 5 s after the last has connected; memory is the coordinator's PSS "
         f"less that before the first, by nodes, all of its caches for them included. Then, with the rooms alone, the "
         f"statement that renews the leases of {many:,} nodes each second, {turns} times.",
-        parameters={"nodes": count, "heartbeat_ms": limits.HEARTBEAT_MS, "renewed": many},
+        parameters={"nodes": count, "heartbeat_ms": IDLE_BEATS * limits.HEARTBEAT_MS, "renewed": many},
         figures=[
             cpu,
             figure("CPU of the database, of one core", "%", whole["database"], shares["database"]),

@@ -53,7 +53,7 @@ def singles(quick: bool, say: Say) -> Report:
 
 def _throughput(kind: str, quick: bool, say: Say) -> Report:
     batch, connections = (100, 4) if kind == "batch" else (1, 32)
-    windows, window_s = (2, 5.0) if quick else (6, 10.0)
+    windows, window_s = (2, 5.0) if quick else (60, 10.0) if kind == "batch" else (6, 10.0)
     with scratch() as folder, BenchNetwork(folder) as network:
         say(f"{windows * window_s:.0f} s of load")
         plan = Plan(
