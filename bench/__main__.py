@@ -1,4 +1,4 @@
-"""`python -m bench [PART …] [--quick] [--profile]`: measure, print, write `bench/results/` and `docs/benchmarks.md`."""
+"""`python -m bench [PART …] [--quick]`: measure, print, write `bench/results/` and `docs/benchmarks.md`."""
 
 from __future__ import annotations
 
@@ -20,7 +20,6 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     parser.add_argument("parts", nargs="*", metavar="PART", help=f"of {', '.join(parts.PARTS)} (default: all)")
     parser.add_argument("--quick", action="store_true", help="few repetitions: to see that it works")
-    parser.add_argument("--profile", action="store_true", help="only profile the coordinator, into profile.txt")
     arguments = parser.parse_args()
     unknown = [name for name in arguments.parts if name not in parts.PARTS]
     if unknown:
@@ -32,10 +31,6 @@ def main() -> int:
     def say(text: str) -> None:
         console.print(f"[dim]{time.monotonic() - began:5.0f} s  {text}[/dim]")
 
-    if arguments.profile:
-        path = parts.profile(10 if arguments.quick else 20, say)
-        console.print(path.read_text(), markup=False)
-        return 0
     failed = False
     for name, run in parts.PARTS.items():
         if arguments.parts and name not in arguments.parts:
@@ -64,6 +59,13 @@ def _show(console: Console, result: Result) -> None:
     for one in result.figures:
         table.add_row(one.name, f"{one.value:g}", one.unit, f"{one.min:g}", f"{one.median:g}", f"{one.max:g}")
     console.print(table)
+    for rows in result.tables:
+        table = Table(title=rows.title, title_justify="left")
+        for column in rows.columns:
+            table.add_column(column)
+        for row in rows.rows:
+            table.add_row(*row)
+        console.print(table)
     for aim in result.aims:
         color = "green" if aim.met else "red"
         verdict = "met" if aim.met else "missed"

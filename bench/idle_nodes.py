@@ -88,7 +88,7 @@ class Idle:
             group.create_task(_every(beat_s, lambda: self._say(messages.Heartbeat((), ()))))
             group.create_task(_every(ping_s, self._ping))
 
-    async def _say(self, message: messages.NodeMessage) -> None:
+    async def _say(self, message: messages.Heartbeat) -> None:
         assert self._socket is not None
         await self._socket.send(messages.encode([message]))
 

@@ -31,7 +31,7 @@ SLOTS: Final = 256
 
 class BenchNetwork(LocalNetwork):
     """A local network whose nodes run no-op jobs; their starts are stamped into `stamps`. With `profile` the
-    coordinator runs under cProfile and writes that file when it stops."""
+    coordinator is sampled and writes that file when it stops."""
 
     def __init__(
         self, folder: Path, *, nodes: int = 2, slots: int = SLOTS, stamp: bool = False, profile: Path | None = None
@@ -42,7 +42,7 @@ class BenchNetwork(LocalNetwork):
         self._profile = profile
 
     def start_coordinator(self) -> None:
-        """Start the coordinator, under the profiler if there is to be one."""
+        """Start the coordinator, sampled if it is to be."""
         if self._profile is None:
             super().start_coordinator()
             return
@@ -52,6 +52,7 @@ class BenchNetwork(LocalNetwork):
         self.coordinator, line = local._start([*command, "--data", str(self.data), "--plain"], log)
         ready = local._decode(line, Ready, self.coordinator, log)
         self.url, self.coordinator_key, self.postmaster_pid = ready.url, ready.coordinator_key, ready.postmaster_pid
+        self.coordinator.send_signal(signal.SIGUSR1)
 
     def start_node(self, name: str) -> None:
         """Enrol and start a no-op node, and wait until it is connected."""

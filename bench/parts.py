@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import io
-import pstats
 import statistics
 import time
 from collections.abc import Awaitable, Callable
-from pathlib import Path
 from typing import Any, Final
 
 import msgspec
@@ -21,8 +18,9 @@ from bench.log_flow import logs
 from bench.machine import Machine, every_sandbox
 from bench.measuring import Say, check, cpu_ms, cpu_ms_between, generate, network_parameters
 from bench.network import BenchNetwork, scratch
+from bench.profile import profile
 from bench.queued import queued
-from bench.results import FOLDER, Figure, Report, aim, aim_least, figure, percentile
+from bench.results import Figure, Report, aim, aim_least, figure, percentile
 from bench.sandbox_start import Samples
 from bench.usage import Memory, memory
 from hypernode.client import Client
@@ -411,6 +409,7 @@ PARTS: Final[dict[str, Callable[[bool, Say], Report]]] = {
     "throughput": throughput,
     "singles": singles,
     "latency": latency,
+    "profile": profile,
     "memory": memory_use,
     "sandbox": sandbox,
     "cost": cost,
@@ -423,31 +422,3 @@ PARTS: Final[dict[str, Callable[[bool, Say], Report]]] = {
     "logs": logs,
     "matching": matching.measure,
 }
-
-
-def profile(seconds: float, say: Say) -> Path:
-    """Run the throughput part's load with the coordinator under cProfile; writes `profile.txt`, gives its path."""
-    with scratch() as folder:
-        dump = folder / "profile"
-        with BenchNetwork(folder / "network", profile=dump) as network:
-            say(f"{seconds:.0f} s of load with the coordinator under cProfile")
-            plan = Plan(
-                kind="batch",
-                url=network.url,
-                key=network.client_key,
-                pids=network.pids,
-                batch=100,
-                windows=1,
-                window_s=seconds,
-            )
-            pushed = generate(plan, Pushed, network)
-        text = io.StringIO()
-        stats = pstats.Stats(str(dump), stream=text).strip_dirs()
-        text.write(f"Coordinator under cProfile, {pushed.jobs} no-op jobs in batches of 100. The time of the event\n")
-        text.write("loop itself (Runner.run) holds its waiting and all of uvloop and asyncpg that is not Python.\n\n")
-        stats.sort_stats(pstats.SortKey.TIME).print_stats(40)
-        stats.sort_stats(pstats.SortKey.CUMULATIVE).print_stats(40)
-    path = FOLDER / "profile.txt"
-    lines = [line.rstrip() for line in text.getvalue().splitlines() if str(dump) not in line]
-    path.write_text("\n".join(lines).rstrip() + "\n")
-    return path
