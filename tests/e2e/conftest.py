@@ -12,7 +12,7 @@ import pytest
 from e2e.network import Net, left_over, settles
 from hypernode.coordinator.local import LocalNetwork
 
-LEASE_MS = 3000
+LEASE_MS = 5000  # longer than the shortest outage that a starting coordinator bridges, with room for a busy machine
 HEARTBEAT_MS = 500
 GRACE_MS = 20_000  # longer than a node pauses between two tries to reconnect after the outages of these tests
 
@@ -42,7 +42,7 @@ def net(place: Path) -> Iterator[Net]:
 
 @pytest.fixture(scope="session")
 def fragile_network(place: Path) -> Iterator[Net]:
-    """Two nodes with leases of three seconds. Take `fragile` instead, which is whole at the start of each test."""
+    """Two nodes with leases of a few seconds. Take `fragile` instead, which is whole at the start of each test."""
     network = LocalNetwork(place / "fragile", nodes=2, lease_ms=LEASE_MS, heartbeat_ms=HEARTBEAT_MS, grace_ms=GRACE_MS)
     with network:
         net = Net(network)

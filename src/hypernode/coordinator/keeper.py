@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import time
 from collections.abc import Awaitable, Callable
 from typing import Final
@@ -22,6 +23,8 @@ from hypernode.tenancy.service import Tenancy
 log = logging.getLogger(__name__)
 
 HOURLY_S: Final = 3600.0
+RENEWAL_IS_CURRENT_S: Final = 2 * limits.POLL_S
+"""Leases count as over only if renewals have gone through so recently."""
 SILENCE_BEATS: Final = 5
 """Heartbeats a node may miss before its connection counts as dead. Its leases run on until their own time."""
 
@@ -50,13 +53,16 @@ class Keeper:
         self._artifacts = artifacts
         self._reports = reports
         self._sessions = sessions
+        self._renewed_at = -math.inf
+        """When leases were last renewed, or there were none to renew."""
 
     async def renew(self) -> None:
         """Every second: one statement renews the leases of all nodes that were heard of."""
         await _every(limits.POLL_S, self._renew)
 
     async def sweep(self) -> None:
-        """Every second: end attempts whose lease is over by the database's clock."""
+        """Every second: end attempts whose lease is over by the database's clock. Not while leases cannot be renewed:
+        when the database has been away, those heard of meanwhile are renewed before anybody is judged."""
         await _every(limits.POLL_S, self._sweep)
 
     async def tidy(self) -> None:
@@ -67,11 +73,16 @@ class Keeper:
         self._end_silent()
         await self._nodes.tick(self._id)
         heard = [(session.node, session.id) for session in self._sessions if session.heard]
-        if not heard:
-            return
         for session in self._sessions:
             session.heard = False
-        counted = await self._nodes.renew(heard, self._settings.lease_ms)
+        try:
+            counted = await self._nodes.renew(heard, self._settings.lease_ms) if heard else set()
+        except AWAY:
+            for node, session_id in heard:
+                if (known := self._sessions.get(node)) is not None and known.id == session_id:
+                    known.heard = True
+            raise
+        self._renewed_at = time.monotonic()
         for node, session_id in heard:
             known = self._sessions.get(node)
             if known is None or known.id != session_id:
@@ -91,6 +102,8 @@ class Keeper:
                 session.close("node.silent", f"nothing was heard for {silence_s:g} s", retry=True)
 
     async def _sweep(self) -> None:
+        if time.monotonic() - self._renewed_at > RENEWAL_IS_CURRENT_S:
+            return
         for loss in await self._attempts.overdue():
             session = self._sessions.get(loss.node)
             await self._reports.lose(loss)
