@@ -5,6 +5,7 @@ what it measured as JSON to standard output.
 from __future__ import annotations
 
 import asyncio
+import itertools
 import os
 import random
 import sys
@@ -80,11 +81,11 @@ class Waited(msgspec.Struct, frozen=True):
     ended_seen: int
 
 
-def document(*, tasks: int | None = None) -> JobDocument:
+def document(*, tasks: int | None = None, code: str = "pass") -> JobDocument:
     """The job of the bench: the least a job can ask for, and something to do that no no-op node does."""
     return JobDocument(
         version=1,
-        runtime=PythonRuntime(code="pass"),
+        runtime=PythonRuntime(code=code),
         cap=10_000,
         name="bench",
         resources=Resources(cpu_milli=10, memory_bytes=16 << 20, disk_bytes=0),
@@ -124,6 +125,10 @@ class Http:
         return int(answer.split(b" ", 2)[1]), await reader.readexactly(length)
 
 
+_NUMBER: Final = "0x5eed"
+"""The code of a job's template, where the job's number comes: no two jobs are the same, as in real life."""
+
+
 class _Item(msgspec.Struct):
     problem: dict[str, object] | None
 
@@ -146,6 +151,7 @@ class Push:
         self._sustained = False
         self._control = Http(plan.url, plan.key)
         self._start = 0
+        self._numbers = itertools.count()
 
     async def run(self) -> Pushed:
         """Warm up, keep the load up for all windows, drain."""
@@ -191,18 +197,19 @@ class Push:
     async def _send(self) -> None:
         plan = self._plan
         http = Http(plan.url, plan.key)
-        one = encode(document())
-        many = b'{"jobs":[' + b",".join([one] * plan.batch) + b"]}"
+        template = encode(document(code=_NUMBER))
+        before, _, after = template.partition(_NUMBER.encode())
         while True:
             while self._open and self._accepted - (self._settled - self._start) + plan.batch > plan.backlog:
                 self._room.clear()
                 await self._room.wait()
             if not self._open:
                 return
+            made = [b"%b%d%b" % (before, next(self._numbers), after) for _ in range(plan.batch)]
             if plan.kind == "batch":
-                await self._post(http, "/api/v1/jobs/batch", many, plan.batch)
+                await self._post(http, "/api/v1/jobs/batch", b'{"jobs":[%b]}' % b",".join(made), plan.batch)
             else:
-                await self._post(http, "/api/v1/jobs", one, 1)
+                await self._post(http, "/api/v1/jobs", made[0], 1)
 
     async def _post(self, http: Http, path: str, body: bytes, count: int) -> None:
         self._accepted += count  # before the answer, so that the senders together keep to the backlog
