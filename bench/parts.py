@@ -95,10 +95,11 @@ def _throughput(kind: str, quick: bool, say: Say) -> Report:
     )
     return Report(
         title="Throughput, 100 jobs a request" if kind == "batch" else "Throughput, one job a request",
-        method=f"No-op jobs of one task, no two with the same document. A load generator keeps {plan.backlog} jobs "
-        f"submitted and not settled, with {connections} connections of {batch} job(s) a POST, each with an Idempotency-Key. CPU is user and system "
-        "time of the coordinator's process and of the postmaster with all its children, ended ones included, from "
-        "before the first request until everything is settled, divided by jobs; agents and generator are shown apart. "
+        method="No-op jobs of one task, no two with the same document. A load generator keeps "
+        f"{plan.backlog} jobs submitted and not settled, with {connections} connections of {batch} job(s) a POST, each "
+        "with an Idempotency-Key. CPU is user and system time of the coordinator's process and of the postmaster with "
+        "all its children, ended ones included, from before the first request until everything is settled, divided by "
+        "jobs; agents and generator are shown apart. "
         f"Rate and spread: {windows} windows of {window_s:.0f} s after {plan.warm_s:.0f} s of warm-up.",
         parameters={
             **network_parameters(),
