@@ -1,0 +1,194 @@
+"""A peer at work: its driver is a process in the peer's own environment, and all else of it descends from that."""
+
+from __future__ import annotations
+
+import asyncio
+import ctypes
+import os
+import secrets
+import signal
+import subprocess
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from multiprocessing import Pipe
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+import psutil
+
+from bench.measuring import Say
+from bench.peers.catalogue import PeerSpec, Traits
+from bench.peers.contender import Load
+from bench.peers.environments import python_of
+from bench.results import ROOT
+from bench.usage import Memory, memory, tree_s
+from hypernode.db.embedded import EmbeddedPostgres
+
+START_S: Final = 90.0
+ANSWER_S: Final = 120.0
+STOP_S: Final = 30.0
+WARM_TASKS: Final = 500
+FEWEST: Final = 1000
+MOST: Final = 20_000
+MARK: Final = "BENCH_MARK"
+"""The environment variable by which a peer's processes are found, wherever they end up."""
+_PR_SET_PDEATHSIG: Final = 1
+
+
+class PeerFailed(Exception):
+    """A peer did not do what it was asked to do; the message has its own words."""
+
+
+class Answer(msgspec.Struct, frozen=True):
+    """What a driver says, as far as it was asked."""
+
+    version: str = ""
+    seconds: float = 0.0
+    taken_ms: list[float] = []
+    error: str = ""
+
+
+class Peer:
+    """A system that its driver runs."""
+
+    def __init__(self, spec: PeerSpec, say: Say) -> None:
+        self.name: Final = spec.name
+        self.traits: Final[Traits] = spec.traits
+        self._spec = spec
+        self._say = say
+        self._python: Path | None = None
+
+    def install(self) -> None:
+        """Make its environment. Raises EnvironmentFailed."""
+        self._python = python_of(self._spec, self._say)
+
+    @contextmanager
+    def running(self, folder: Path) -> Iterator[DrivenPeer]:
+        """Start it. Raises PeerFailed."""
+        assert self._python is not None
+        with ExitStack() as stack:
+            roots = []
+            environment = {"BENCH_FOLDER": str(folder), MARK: secrets.token_hex(16)}
+            if self._spec.postgres:
+                database = stack.enter_context(_postgres(folder / "database"))
+                environment["BENCH_DSN"] = database.dsn
+                roots.append(database.postmaster_pid)
+            command = [str(self._python), "-m", "bench.peers.drivers", self._spec.module]
+            driver, connection = stack.enter_context(_driver(command, environment, folder / "driver.log"))
+            yield DrivenPeer([driver.pid, *roots], connection, folder / "driver.log")
+
+
+class DrivenPeer:
+    """A peer that has started."""
+
+    def __init__(self, roots: list[int], connection: Connection, log: Path) -> None:
+        self._roots = roots
+        self._connection = connection
+        self._log = log
+        self.version: Final = self._read(START_S).version
+
+    def load(self, seconds: float) -> Load:
+        """As many tasks as it did in that time while it warmed up."""
+        warm = self._ask(many=WARM_TASKS)
+        warm = self._ask(many=WARM_TASKS)  # the first may have loaded and compiled what the second did not
+        tasks = tasks_for(seconds, WARM_TASKS / warm.seconds)
+        before = self._cpu_s()
+        took = self._ask(many=tasks).seconds
+        return Load(tasks=tasks, seconds=took, cpu_s=self._cpu_s() - before)
+
+    def one_by_one(self, tasks: int) -> list[float]:
+        """Timed by the driver."""
+        return self._ask(one=tasks).taken_ms
+
+    def memory(self) -> Memory:
+        """Of the driver, who submits, included."""
+        found = [memory(root) for root in self._roots]
+        return Memory(
+            sum(one.processes for one in found),
+            sum(one.pss for one in found),
+            sum(one.rss for one in found),
+            sum(one.peak_rss for one in found),
+        )
+
+    def _cpu_s(self) -> float:
+        return sum(tree_s(root) for root in self._roots)
+
+    def _ask(self, **what: int) -> Answer:
+        self._connection.send_bytes(msgspec.json.encode(what))
+        return self._read(ANSWER_S)
+
+    def _read(self, wait_s: float) -> Answer:
+        try:
+            if not self._connection.poll(wait_s):
+                raise PeerFailed(f"no answer within {wait_s:.0f} s; its log ends with\n{_tail(self._log)}")
+            answer = msgspec.json.decode(self._connection.recv_bytes(), type=Answer)
+        except (EOFError, OSError) as error:
+            raise PeerFailed(f"its driver ended; its log ends with\n{_tail(self._log)}") from error
+        if answer.error:
+            raise PeerFailed(answer.error.strip())
+        return answer
+
+
+def tasks_for(seconds: float, per_second: float) -> int:
+    """How many tasks keep a system busy for about that long, within bounds."""
+    return min(MOST, max(FEWEST, round(seconds * per_second)))
+
+
+@contextmanager
+def _postgres(folder: Path) -> Iterator[EmbeddedPostgres]:
+    database = EmbeddedPostgres(folder)
+    asyncio.run(_start(database))
+    try:
+        yield database
+    finally:
+        asyncio.run(database.stop())
+
+
+async def _start(database: EmbeddedPostgres) -> None:
+    await database.start()
+
+
+@contextmanager
+def _driver(
+    command: list[str], environment: dict[str, str], log: Path
+) -> Iterator[tuple[subprocess.Popen[bytes], Connection]]:
+    ours, theirs = Pipe()
+    with ours, log.open("ab") as output:
+        with theirs:
+            process = subprocess.Popen(
+                [*command, str(theirs.fileno())],
+                cwd=ROOT,
+                env={**os.environ, **environment},
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                pass_fds=(theirs.fileno(),),
+                start_new_session=True,  # Ctrl-C is for the bench, which then ends this in order
+                preexec_fn=_die_with_parent,
+            )
+        try:
+            yield process, ours
+        finally:
+            ours.close()
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(STOP_S)
+            _kill(environment[MARK])
+            process.wait()
+
+
+def _kill(mark: str) -> None:
+    """End what is left of a peer: whatever has its mark in its environment."""
+    for process in psutil.process_iter():
+        with suppress(psutil.Error):
+            if process.environ().get(MARK) == mark:
+                process.kill()
+
+
+def _tail(log: Path) -> str:
+    return "\n".join(log.read_text(errors="replace").splitlines()[-15:])
+
+
+def _die_with_parent() -> None:
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
