@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import signal
 import sys
 import time
 
@@ -24,6 +25,7 @@ def main() -> int:
     unknown = [name for name in arguments.parts if name not in parts.PARTS]
     if unknown:
         parser.error(f"no such part: {', '.join(unknown)}; there are {', '.join(parts.PARTS)}")
+    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))  # so that what was started is stopped
     os.chdir(ROOT)  # the processes of the bench are started as modules of it
     console = Console(highlight=False)
     began = time.monotonic()

@@ -19,12 +19,13 @@ class Traits(msgspec.Struct, frozen=True, kw_only=True):
     retries: str
     isolates: str
     meters: str
+    """Whether it measures what a task used, so that it could be billed."""
     signs: str
     pays: str
 
 
 class PeerSpec(msgspec.Struct, frozen=True, kw_only=True):
-    """A peer: its driver is `bench.peers.drivers.<module>`, its environment is locked in `requirements/<module>.txt`."""
+    """A peer. Its driver is `bench.peers.drivers.<module>`; `requirements/<module>.txt` locks its environment."""
 
     name: str
     module: str
@@ -46,7 +47,7 @@ PEERS: Final = (
             task=_FUNCTION,
             durable="no: in memory",
             results="in its object store while referred to",
-            retries="lost workers (3)",
+            retries="lost workers (3 times)",
             **_NOTHING,
         ),
     ),
@@ -57,7 +58,7 @@ PEERS: Final = (
             task=_FUNCTION,
             durable="no: in memory",
             results="in a worker's memory while referred to",
-            retries="lost workers (3)",
+            retries="lost workers (3 times)",
             **_NOTHING,
         ),
     ),
@@ -79,7 +80,7 @@ PEERS: Final = (
             task="function in a worker's thread",
             durable="no: Redis writes snapshots",
             results="in Redis for 10 minutes",
-            retries="errors and lost workers (20)",
+            retries="errors (20 times), lost workers",
             **_NOTHING,
         ),
     ),
@@ -104,7 +105,7 @@ PEERS: Final = (
             task="asynchronous method in a worker process",
             durable="yes: PostgreSQL, fsync on",
             results="state in PostgreSQL for a day, result if asked for",
-            retries="errors and lost workers (20)",
+            retries="errors (20 times), lost workers",
             **_NOTHING,
         ),
     ),
@@ -115,7 +116,7 @@ PEERS: Final = (
             task="a process, /bin/true",
             durable="no: in memory, journal if asked for",
             results="exit state in memory",
-            retries="lost workers (5)",
+            retries="lost workers (5 times)",
             **_NOTHING,
         ),
     ),

@@ -26,7 +26,9 @@ class Load(msgspec.Struct, frozen=True, kw_only=True):
 class Running(Protocol):
     """A system that is up, with the way it is measured."""
 
-    version: str
+    @property
+    def version(self) -> str:
+        """Its own, and of what it brings along."""
 
     def load(self, seconds: float) -> Load:
         """Keep it busy for about so long, after a warm-up that is not counted; the results are checked."""
@@ -41,8 +43,13 @@ class Running(Protocol):
 class Contender(Protocol):
     """A system that can be measured."""
 
-    name: str
-    traits: Traits
+    @property
+    def name(self) -> str:
+        """As it is called in tables."""
+
+    @property
+    def traits(self) -> Traits:
+        """What it does and doesn't do."""
 
     def install(self) -> None:
         """Make sure of all that running it needs."""
@@ -64,6 +71,4 @@ def measure(contender: Contender, folder: Path, load_s: float, singles: int) -> 
     """Start, measure, stop."""
     with contender.running(folder) as system:
         load = system.load(load_s)
-        return Measured(
-            version=system.version, load=load, memory=system.memory(), one_ms=system.one_by_one(singles)
-        )
+        return Measured(version=system.version, load=load, memory=system.memory(), one_ms=system.one_by_one(singles))

@@ -5,15 +5,17 @@ from __future__ import annotations
 import asyncio
 import ctypes
 import os
+import platform
 import secrets
 import signal
 import subprocess
-from collections.abc import Iterator
+import time
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from multiprocessing import Pipe
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 import psutil
@@ -27,8 +29,9 @@ from bench.usage import Memory, memory, tree_s
 from hypernode.db.embedded import EmbeddedPostgres
 
 START_S: Final = 90.0
-ANSWER_S: Final = 120.0
+ANSWER_S: Final = 75.0
 STOP_S: Final = 30.0
+KILL_S: Final = 5.0
 WARM_TASKS: Final = 500
 FEWEST: Final = 1000
 MOST: Final = 20_000
@@ -45,6 +48,7 @@ class Answer(msgspec.Struct, frozen=True):
     """What a driver says, as far as it was asked."""
 
     version: str = ""
+    python: str = ""
     seconds: float = 0.0
     taken_ms: list[float] = []
     error: str = ""
@@ -70,14 +74,15 @@ class Peer:
         assert self._python is not None
         with ExitStack() as stack:
             roots = []
-            environment = {"BENCH_FOLDER": str(folder), MARK: secrets.token_hex(16)}
+            environment = {"BENCH_FOLDER": str(folder)}
             if self._spec.postgres:
                 database = stack.enter_context(_postgres(folder / "database"))
                 environment["BENCH_DSN"] = database.dsn
                 roots.append(database.postmaster_pid)
-            command = [str(self._python), "-m", "bench.peers.drivers", self._spec.module]
-            driver, connection = stack.enter_context(_driver(command, environment, folder / "driver.log"))
-            yield DrivenPeer([driver.pid, *roots], connection, folder / "driver.log")
+            log = folder / "driver.log"
+            module = f"bench.peers.drivers.{self._spec.module}"
+            driver, connection = stack.enter_context(driver_process(self._python, module, environment, log))
+            yield DrivenPeer([driver.pid, *roots], connection, log)
 
 
 class DrivenPeer:
@@ -87,12 +92,14 @@ class DrivenPeer:
         self._roots = roots
         self._connection = connection
         self._log = log
-        self.version: Final = self._read(START_S).version
+        said = self._read(START_S)
+        ours = platform.python_version()
+        self.version: Final = said.version + (f" on Python {said.python}" if said.python != ours else "")
 
     def load(self, seconds: float) -> Load:
         """As many tasks as it did in that time while it warmed up."""
-        warm = self._ask(many=WARM_TASKS)
-        warm = self._ask(many=WARM_TASKS)  # the first may have loaded and compiled what the second did not
+        self._ask(many=WARM_TASKS)
+        warm = self._ask(many=WARM_TASKS)  # the second, as what a peer does at first need not be its pace
         tasks = tasks_for(seconds, WARM_TASKS / warm.seconds)
         before = self._cpu_s()
         took = self._ask(many=tasks).seconds
@@ -151,16 +158,18 @@ async def _start(database: EmbeddedPostgres) -> None:
 
 
 @contextmanager
-def _driver(
-    command: list[str], environment: dict[str, str], log: Path
+def driver_process(
+    python: Path, module: str, environment: Mapping[str, str], log: Path
 ) -> Iterator[tuple[subprocess.Popen[bytes], Connection]]:
+    """Run a driver; at the end it stops its peer in order, and whatever is left of that then is killed."""
+    mark = secrets.token_hex(16)
     ours, theirs = Pipe()
     with ours, log.open("ab") as output:
         with theirs:
             process = subprocess.Popen(
-                [*command, str(theirs.fileno())],
+                [str(python), "-m", "bench.peers.drivers", module, str(theirs.fileno())],
                 cwd=ROOT,
-                env={**os.environ, **environment},
+                env={**os.environ, **environment, MARK: mark},
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
@@ -174,16 +183,28 @@ def _driver(
             ours.close()
             with suppress(subprocess.TimeoutExpired):
                 process.wait(STOP_S)
-            _kill(environment[MARK])
+            _kill(mark)
             process.wait()
 
 
 def _kill(mark: str) -> None:
-    """End what is left of a peer: whatever has its mark in its environment."""
+    """End what is left of a peer: whatever has its mark in its environment. Returns when it has ended."""
+    left = []
     for process in psutil.process_iter():
         with suppress(psutil.Error):
             if process.environ().get(MARK) == mark:
                 process.kill()
+                left.append(process)
+    until = time.monotonic() + KILL_S
+    while any(_is_alive(process) for process in left) and time.monotonic() < until:
+        time.sleep(0.01)  # they are nobody's children here, so there is nothing to wait for
+
+
+def _is_alive(process: psutil.Process) -> bool:
+    try:
+        return process.status() != psutil.STATUS_ZOMBIE
+    except psutil.Error:
+        return False
 
 
 def _tail(log: Path) -> str:

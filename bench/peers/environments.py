@@ -55,9 +55,7 @@ def _cache_folder() -> Path:
 
 def _uv(*arguments: str) -> None:
     try:
-        subprocess.run(
-            [uv.find_uv_bin(), *arguments], check=True, capture_output=True, text=True, timeout=INSTALL_S
-        )
+        subprocess.run([uv.find_uv_bin(), *arguments], check=True, capture_output=True, text=True, timeout=INSTALL_S)
     except subprocess.CalledProcessError as error:
         raise EnvironmentFailed(f"uv {arguments[0]} failed: {error.stderr.strip()[-1000:]}") from error
     except (OSError, subprocess.TimeoutExpired) as error:

@@ -1,4 +1,4 @@
-"""`python -m bench.peers.drivers NAME FD`: drive a peer, as asked over the connection on that descriptor."""
+"""`python -m bench.peers.drivers MODULE FD`: drive a peer, as asked over the connection on that descriptor."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from bench.peers.drivers.driver import serve
 
 
 def main() -> None:
-    """Find the driver by its name, and serve."""
-    name, descriptor = sys.argv[1:]
-    driver = importlib.import_module(f"bench.peers.drivers.{name}").Peer()
+    """Find the driver in its module, and serve."""
+    module, descriptor = sys.argv[1:]
+    driver = importlib.import_module(module).Peer()
     serve(driver, Connection(int(descriptor)))
 
 

@@ -3,21 +3,27 @@
 from __future__ import annotations
 
 import logging
+from importlib.metadata import version
 
+import dask
 from distributed import Client, LocalCluster
 
 from bench.peers.drivers.driver import WORKERS, check, same
+
+# Tasks are sent at once rather than held back for idle workers: documented as the better choice for many tiny ones.
+dask.config.set({"distributed.scheduler.worker-saturation": float("inf")})
 
 
 class Peer:
     """Two worker processes of one thread, the scheduler in this process as `LocalCluster` has it; many tasks are one
     `map` and one `gather`."""
 
-    package = "distributed"
-
     def __init__(self) -> None:
         self._cluster: LocalCluster | None = None
         self._client: Client | None = None
+
+    def version(self) -> str:
+        return version("distributed")
 
     def start(self) -> None:
         self._cluster = LocalCluster(

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from importlib.metadata import version
+
 import dramatiq
 from dramatiq.brokers.redis import RedisBroker
 from dramatiq.results import Results
 from dramatiq.results.backends import RedisBackend
 
 from bench.peers.drivers.driver import WAIT_S, WORKERS, check, same
-from bench.peers.drivers.processes import SOCKET, Processes, start_redis
+from bench.peers.drivers.processes import SOCKET, Processes, redis_version, start_redis
 
 WAIT_MS = int(WAIT_S * 1000)
 
@@ -21,10 +23,11 @@ noop = dramatiq.actor(store_results=True, actor_name="noop")(same)
 class Peer:
     """Two processes with its default of eight threads; many tasks are one group."""
 
-    package = "dramatiq"
-
     def __init__(self) -> None:
         self._processes = Processes()
+
+    def version(self) -> str:
+        return f"{version('dramatiq')} with {redis_version()}"
 
     def start(self) -> None:
         start_redis(self._processes)

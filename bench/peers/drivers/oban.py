@@ -1,9 +1,9 @@
-"""Oban on PostgreSQL. It keeps states and, unless asked to, no results, so a task's completion is what is waited for and
-checked."""
+"""Oban on PostgreSQL. It keeps no results unless asked to, so it is states that are waited for and checked."""
 
 from __future__ import annotations
 
 import asyncio
+from importlib.metadata import version
 from typing import Any
 
 import uvloop
@@ -13,9 +13,9 @@ from oban.schema import install
 from bench.peers.drivers.driver import DSN, WAIT_S, WORKERS, check
 from bench.peers.drivers.processes import Processes
 
-LIMIT = 50
+LIMIT = 100
 """Tasks at once of a worker process, which fetches and acknowledges that many together."""
-POLL_S = 0.05
+POLL_S = 0.1
 POLL_ONE_S = 0.001
 
 
@@ -27,15 +27,21 @@ class Noop:
         """Nothing."""
 
 
+def noop(value: int) -> Any:
+    """A job that has not been enqueued."""
+    return Noop.new({"value": value})  # type: ignore[attr-defined]
+
+
 class Peer:
     """Two worker processes; many tasks are one `enqueue_many`."""
-
-    package = "oban"
 
     def __init__(self) -> None:
         self._processes = Processes()
         self._runner = asyncio.Runner(loop_factory=uvloop.new_event_loop)
         self._pool: Any = None
+
+    def version(self) -> str:
+        return version("oban")
 
     def start(self) -> None:
         self._runner.run(self._start())
@@ -55,7 +61,7 @@ class Peer:
 
     async def _many(self, tasks: int) -> None:
         done = await self._ask("SELECT count(*) FROM oban_jobs WHERE state = 'completed'")
-        await self._oban.enqueue_many(Noop.new({"value": number}) for number in range(tasks))
+        await self._oban.enqueue_many(noop(number) for number in range(tasks))
         waits = "SELECT EXISTS (SELECT 1 FROM oban_jobs WHERE state IN ('available', 'executing', 'retryable'))"
         async with asyncio.timeout(WAIT_S):
             while await self._ask(waits):
@@ -66,7 +72,7 @@ class Peer:
         self._runner.run(self._one())
 
     async def _one(self) -> None:
-        job = await self._oban.enqueue(Noop.new({"value": 1}))
+        job = await self._oban.enqueue(noop(1))
         async with asyncio.timeout(WAIT_S):
             while (state := await self._ask("SELECT state FROM oban_jobs WHERE id = %s", job.id)) != "completed":
                 if state not in ("available", "executing"):

@@ -49,11 +49,9 @@ class Processes:
 
 
 def start_redis(processes: Processes) -> None:
-    """Start a Redis with its default settings (snapshots, no append-only file) on the socket `SOCKET`, and wait for it."""
+    """Start a Redis with its default settings (snapshots, no append-only file); return when it answers on `SOCKET`."""
     program = _redis_program()
-    processes.start(
-        program, "--port", "0", "--unixsocket", str(SOCKET), "--dir", str(FOLDER), "--loglevel", "warning"
-    )
+    processes.start(program, "--port", "0", "--unixsocket", str(SOCKET), "--dir", str(FOLDER), "--loglevel", "warning")
     until = time.monotonic() + START_S
     while not _answers():
         if time.monotonic() > until:

@@ -1,8 +1,9 @@
-"""Procrastinate on PostgreSQL. It keeps states and no results, so a task's success is what is waited for and checked."""
+"""Procrastinate on PostgreSQL. It keeps no results, so it is states that are waited for and checked."""
 
 from __future__ import annotations
 
 import asyncio
+from importlib.metadata import version
 
 from procrastinate import App, PsycopgConnector
 
@@ -10,7 +11,7 @@ from bench.peers.drivers.driver import DSN, WAIT_S, WORKERS, check
 from bench.peers.drivers.processes import Processes
 
 CONCURRENCY = 20
-POLL_S = 0.05
+POLL_S = 0.1
 POLL_ONE_S = 0.001
 
 app = App(connector=PsycopgConnector(conninfo=DSN))
@@ -25,11 +26,12 @@ async def noop(value: int) -> int:
 class Peer:
     """Two worker processes, each with several tasks at once; many tasks are one `batch_defer`."""
 
-    package = "procrastinate"
-
     def __init__(self) -> None:
         self._processes = Processes()
         self._runner = asyncio.Runner()
+
+    def version(self) -> str:
+        return version("procrastinate")
 
     def start(self) -> None:
         self._runner.run(self._start())

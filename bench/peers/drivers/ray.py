@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from importlib.metadata import version
 
 os.environ["RAY_USAGE_STATS_ENABLED"] = "0"  # Ray reads it when it is imported
 
@@ -16,7 +17,8 @@ OBJECTS_BYTES = 256 << 20
 class Peer:
     """A cluster with room for two tasks; many tasks are one list of references."""
 
-    package = "ray"
+    def version(self) -> str:
+        return version("ray")
 
     def start(self) -> None:
         ray.init(
