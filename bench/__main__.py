@@ -54,17 +54,18 @@ def main() -> int:
 
 
 def _show(console: Console, result: Result) -> None:
-    table = Table(title=result.title, title_justify="left")
-    table.add_column("figure")
-    for column in ("value", "unit", "min", "median", "max"):
-        table.add_column(column, justify="left" if column == "unit" else "right")
-    for one in result.figures:
-        table.add_row(one.name, f"{one.value:g}", one.unit, f"{one.min:g}", f"{one.median:g}", f"{one.max:g}")
-    console.print(table)
+    if not result.figures_in_tables:
+        table = Table(title=result.title, title_justify="left")
+        table.add_column("figure")
+        for column in ("value", "unit", "min", "median", "max"):
+            table.add_column(column, justify="left" if column == "unit" else "right")
+        for one in result.figures:
+            table.add_row(one.name, f"{one.value:g}", one.unit, f"{one.min:g}", f"{one.median:g}", f"{one.max:g}")
+        console.print(table)
     for rows in result.tables:
         table = Table(title=rows.title, title_justify="left")
-        for column in rows.columns:
-            table.add_column(column)
+        for number, column in enumerate(rows.columns):
+            table.add_column(column, justify="left" if number < rows.words else "right", overflow="fold")
         for row in rows.rows:
             table.add_row(*row)
         console.print(table)

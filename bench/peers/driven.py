@@ -33,7 +33,7 @@ ANSWER_S: Final = 75.0
 STOP_S: Final = 30.0
 KILL_S: Final = 5.0
 WARM_TASKS: Final = 500
-FEWEST: Final = 1000
+FEWEST: Final = 500
 MOST: Final = 20_000
 MARK: Final = "BENCH_MARK"
 """The environment variable by which a peer's processes are found, wherever they end up."""

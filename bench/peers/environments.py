@@ -1,4 +1,5 @@
-"""The peers' own virtual environments, made when they are first needed and kept in the user's cache folder."""
+"""The peers' own virtual environments, made when they are first needed and kept in the user's cache folder, one for
+each state of its lock. Whoever deletes them gets them again."""
 
 from __future__ import annotations
 
@@ -39,11 +40,12 @@ def python_of(peer: PeerSpec, say: Say) -> Path:
         fcntl.flock(turn, fcntl.LOCK_EX)  # the bench may run twice at once
         complete = folder / "complete"
         if not complete.exists():
-            for older in cache.glob(f"{peer.module}-*"):
-                shutil.rmtree(older)
+            shutil.rmtree(folder, ignore_errors=True)
             say(f"installing {peer.name} into {folder}")
             _uv("venv", "--quiet", "--python", str(base), str(folder))
-            _uv("pip", "sync", "--quiet", "--python", str(folder / "bin" / "python"), "--require-hashes", str(lock))
+            # Wheels only: what a build would need is not locked.
+            locked = ("--require-hashes", "--no-build", str(lock))
+            _uv("pip", "sync", "--quiet", "--python", str(folder / "bin" / "python"), *locked)
             complete.touch()
     return folder / "bin" / "python"
 

@@ -17,23 +17,25 @@ from bench.results import Report, aim
 
 METHOD: Final = """\
 The same no-op in every system, on the same machine, in turns: each is started afresh, warmed up, given many tasks for
-{load_s:g} s or so, then {singles} tasks one at a time, 5 to 25 ms apart, and stopped; after the last of them the first
-comes again, {repetitions} times in all. Everybody has two workers and is set up as its documentation recommends for many
-small tasks; Hypernode has two nodes and gets batches of {batch} jobs. All results are waited for and checked, where a
-system keeps none (Procrastinate, oban-py) the states; in Hypernode every settlement and the ledger.
+{load_s:g} s or so, then {singles} tasks one at a time, 5 to 25 ms apart, and stopped; after the last of them the
+first comes again, {repetitions} times in all. Everybody has two workers and is set up as its documentation recommends
+for many small tasks; Hypernode has two nodes and gets batches of {batch} jobs. All results are waited for and
+checked, where a system keeps none (Procrastinate, oban-py) the states; in Hypernode every settlement and the ledger.
 
 **CPU** is user and system time of all processes of a system, those included that have ended: who submits and checks,
-brokers and databases, schedulers, workers and nodes. The ratio compares whole systems, in the same round. Elsewhere on
-this page Hypernode's figure is coordinator and database alone, because nodes and clients are other people's machines; it
-stands here in a line of its own, and no ratio is made with it. **One at a time**: from before submitting until the
-submitter knows the end, in Hypernode by `submit` and `wait`; three before that are not counted. **Memory** is that of
-all processes after the load, for Hypernode without the submitter's. In brackets: least and most of the repetitions.
+brokers and databases, schedulers, workers and nodes. The ratio compares whole systems, in the same round. Elsewhere
+on this page Hypernode's figure is coordinator and database alone, because nodes and clients are other people's
+machines; it stands here in a line of its own, and no ratio is made with it. **One at a time**: from before submitting
+until the submitter knows the end, in Hypernode by `submit` and `wait`; three before that are not counted. **Memory**
+is that of all processes after the load, for Hypernode without the submitter's. In brackets: least and most of the
+repetitions.
 
 What differs: nobody isolates the no-op, Hypernode neither, whose nodes do everything but start the sandbox (what that
-adds stands under *Sandbox start*). HyperQueue's task is a process, /bin/true; its client looks once a second, so its rate
-may be too low by a sixth, and its task one at a time tells by itself that it runs. Redis has its default settings, so
-Celery and Dramatiq may lose what was submitted since its last snapshot. Several calls in one task, as in Celery's chunks,
-are possible everywhere and cheaper everywhere; they are not measured, as it is tasks that are retried, and paid.
+adds stands under *Sandbox start*). HyperQueue's task is a process, /bin/true; its client looks once a second, so its
+rate may be too low by a sixth, and its task one at a time tells by itself that it runs. Redis has its default
+settings, so Celery and Dramatiq may lose what was submitted since its last snapshot. Several calls in one task, as in
+Celery's chunks, are possible everywhere and cheaper everywhere; they are not measured, as it is tasks that are
+retried, and paid.
 """
 
 

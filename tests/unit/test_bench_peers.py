@@ -10,10 +10,11 @@ from pathlib import Path
 
 import psutil
 import pytest
-from bench.peers.catalogue import OURS, PEERS, Traits
+from bench.peers import environments
+from bench.peers.catalogue import OURS, PEERS, PeerSpec, Traits
 from bench.peers.contender import Load, Measured
 from bench.peers.driven import FEWEST, MOST, DrivenPeer, PeerFailed, driver_process, tasks_for
-from bench.peers.environments import REQUIREMENTS
+from bench.peers.environments import REQUIREMENTS, EnvironmentFailed, python_of
 from bench.peers.tables import Comparison
 from bench.report import render
 from bench.results import Report, Table, complete
@@ -124,6 +125,41 @@ def test_every_peer_has_a_driver_and_a_lock_with_hashes() -> None:
         lock = (REQUIREMENTS / f"{peer.module}.txt").read_text()
         assert "--hash=sha256:" in lock
         assert "--index-url" not in lock
+
+
+@pytest.fixture
+def locks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setattr(environments, "REQUIREMENTS", tmp_path)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setenv("UV_OFFLINE", "1")
+    monkeypatch.setenv("UV_CACHE_DIR", str(tmp_path / "uv"))
+    return tmp_path
+
+
+def test_an_environment_is_made_once_for_each_state_of_its_lock(locks: Path) -> None:
+    peer = PeerSpec(name="Nothing", module="nothing", traits=OURS)
+    said: list[str] = []
+    (locks / "nothing.txt").write_text("# nothing\n")
+    python = python_of(peer, said.append)
+    subprocess.run([python, "-c", "import sys; sys.exit(sys.prefix == sys.base_prefix)"], check=True)
+    assert python_of(peer, said.append) == python
+    assert len(said) == 1
+    (locks / "nothing.txt").write_text("# nothing else\n")
+    assert python_of(peer, said.append) != python
+    assert len(said) == 2
+
+
+def test_a_peer_that_cannot_be_installed_says_so_each_time(locks: Path) -> None:
+    (locks / "gone.txt").write_text(f"gone==1.0 --hash=sha256:{'0' * 64}\n")
+    for _ in range(2):  # what was left half-done is not taken for an environment
+        with pytest.raises(EnvironmentFailed, match="gone"):
+            python_of(PeerSpec(name="Gone", module="gone", traits=OURS), lambda _: None)
+
+
+def test_a_peer_that_wants_a_python_that_is_not_here_says_so(locks: Path) -> None:
+    (locks / "later.txt").write_text("")
+    with pytest.raises(EnvironmentFailed, match=r"Python 3\.99"):
+        python_of(PeerSpec(name="Later", module="later", traits=OURS, python=(3, 99)), lambda _: None)
 
 
 def measured(cpu_ms: float, *, core_ms: float | None = None, rate: float = 100.0, one_ms: float = 2.0) -> Measured:
