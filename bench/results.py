@@ -226,7 +226,7 @@ def _fdatasync_ms(times: int = 100) -> float:
 
 def _commit() -> tuple[str, bool]:
     """The commit, and whether code differs from it (what the bench itself writes does not count)."""
-    changed = _run("git", "status", "--porcelain", "--", "src", "bench/*.py", "requirements", "pyproject.toml")
+    changed = _run("git", "status", "--porcelain", "--", "src", "bench/*.py", "*requirements/*", "pyproject.toml")
     return _run("git", "rev-parse", "HEAD") or "unknown", bool(changed)
 
 

@@ -32,6 +32,8 @@ class PeerSpec(msgspec.Struct, frozen=True, kw_only=True):
     traits: Traits
     python: tuple[int, int] = (3, 11)
     """The oldest Python it runs on."""
+    built: tuple[str, ...] = ()
+    """What there is no wheel of, and so takes a compiler to install."""
     postgres: bool = False
     """Whether it works on a PostgreSQL, which is then the embedded one with our settings, fsync on."""
 
@@ -100,6 +102,7 @@ PEERS: Final = (
         name="oban-py",
         module="oban",
         python=(3, 12),
+        built=("erlpack",),
         postgres=True,
         traits=Traits(
             task="asynchronous method in a worker process",

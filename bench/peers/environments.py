@@ -43,8 +43,9 @@ def python_of(peer: PeerSpec, say: Say) -> Path:
             shutil.rmtree(folder, ignore_errors=True)
             say(f"installing {peer.name} into {folder}")
             _uv("venv", "--quiet", "--python", str(base), str(folder))
-            # Wheels only: what a build would need is not locked.
-            locked = ("--require-hashes", "--no-build", str(lock))
+            # Wheels wherever there are any: what a build needs is not locked.
+            wheels = ("--only-binary", ":all:", *(word for name in peer.built for word in ("--no-binary", name)))
+            locked = ("--require-hashes", *wheels, str(lock))
             _uv("pip", "sync", "--quiet", "--python", str(folder / "bin" / "python"), *locked)
             complete.touch()
     return folder / "bin" / "python"

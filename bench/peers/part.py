@@ -41,7 +41,7 @@ retried, and paid.
 
 def peers(quick: bool, say: Say) -> Report:
     """Hypernode and its peers."""
-    repetitions, load_s, singles = (1, 1.5, 20) if quick else (3, 6.5, 40)
+    repetitions, load_s, singles = (1, 1.5, 20) if quick else (3, 6.0, 40)
     contenders: list[Contender] = [Hypernode(), *(Peer(spec, say) for spec in PEERS)]
     found, errors = _rounds(contenders, repetitions, load_s, singles, say)
     comparison = Comparison(found, {one.name: one.traits for one in contenders}, errors)

@@ -198,7 +198,7 @@ def test_systems_stand_side_by_side_the_leanest_first() -> None:
     assert lean[3] == "0.38"
     assert absent[1] == "failed: it cannot be installed"
     assert [row[0] for row in does.rows] == list(TRAITS)
-    assert all(len(row) == len(table.columns) == len(table.numeric) for table in (costs, does) for row in table.rows)
+    assert all(len(row) == len(table.columns) for table in (costs, does) for row in table.rows)
 
 
 def test_ours_is_compared_with_the_leanest_both_whole_and_without_nodes() -> None:
@@ -214,9 +214,9 @@ def test_a_peer_that_failed_later_keeps_what_was_measured() -> None:
     assert [row[0] for row in costs.rows].count("slow") == 2
 
 
-def test_the_page_shows_tables_in_place_of_the_list_of_figures() -> None:
+def test_the_page_shows_tables_in_place_of_figures_that_are_in_them() -> None:
     comparison = Comparison(FOUND, TRAITS, {})
-    table = Table(title="Both", columns=["a", "b"], numeric=[False, True], rows=[["x|y", "1"]])
+    table = Table("Both", ["a", "b"], [["x|y", "1"]])
     report = Report(
         title="Beside others",
         method="how",
@@ -225,10 +225,11 @@ def test_the_page_shows_tables_in_place_of_the_list_of_figures() -> None:
         aims=[],
         checks={},
         tables=[table],
+        figures_in_tables=True,
     )
     result = complete("peers", report, quick=False, load_before=0.0)
     page = render({"peers": result}, ["peers"])
-    assert "**Both**\n\n| a | b |\n|---|---:|\n| x\\|y | 1 |\n" in page
+    assert "Both\n\n| a | b |\n|---|---:|\n| x\\|y | 1 |\n" in page
     assert "slow: CPU per task" not in page
 
 
