@@ -51,11 +51,11 @@ class Memory(msgspec.Struct, frozen=True):
     """Sum of each process's own highest RSS: an upper bound of what they ever had together."""
 
 
-def memory(pid: int) -> Memory:
-    """Of a process and all its descendants."""
-    root = psutil.Process(pid)
+def memory(*pids: int) -> Memory:
+    """Of processes and all their descendants; none of them may descend from another."""
+    roots = [psutil.Process(pid) for pid in pids]
     pss = rss = peak = count = 0
-    for process in [root, *root.children(recursive=True)]:
+    for process in [one for root in roots for one in (root, *root.children(recursive=True))]:
         try:
             pss += _field(f"/proc/{process.pid}/smaps_rollup", "Pss")
             rss += _field(f"/proc/{process.pid}/status", "VmRSS")

@@ -78,10 +78,4 @@ class RunningHypernode:
         """Of coordinator, database and nodes; who submits has ended by now."""
         # The embedded database is a child of the coordinator.
         assert self._network.coordinator is not None
-        found = [memory(pid) for pid in (self._network.coordinator.pid, *self._network.pids["nodes"])]
-        return Memory(
-            sum(one.processes for one in found),
-            sum(one.pss for one in found),
-            sum(one.rss for one in found),
-            sum(one.peak_rss for one in found),
-        )
+        return memory(self._network.coordinator.pid, *self._network.pids["nodes"])
