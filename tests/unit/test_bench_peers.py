@@ -20,7 +20,7 @@ from bench.report import render
 from bench.results import Report, Table, complete
 from bench.usage import Memory, tree_s
 
-TICKS_S = 0.06
+TICKS_S = 0.1
 """The kernel counts CPU time in ticks of 10 ms, for each of the processes of a tree."""
 
 BURN = """
