@@ -29,14 +29,15 @@ check: setup ## format, lint, types, import layers, docs
 	$(BIN)/lint-imports --no-logo
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
 
-bench: setup ## measure, and write bench/results/
+bench: ## measure, also other systems beside us, and write bench/results/ (ARGS="throughput --quick")
+	@tools/setup.sh bench
 	@$(BIN)/python -m bench $(ARGS)
 
 format: setup ## rewrite the code in the project's format
 	$(BIN)/ruff format $(CODE)
 	$(BIN)/ruff check --fix $(CODE)
 
-lock: setup ## recompile requirements/ from pyproject.toml (UPGRADE=1 takes the newest)
+lock: setup ## recompile requirements/ from pyproject.toml, and those of the bench's peers (UPGRADE=1 takes the newest)
 	@tools/lock.sh
 
 reference: setup ## rewrite the pages of docs/reference that are made from the code

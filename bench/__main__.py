@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import signal
 import sys
 import time
 
@@ -24,6 +25,7 @@ def main() -> int:
     unknown = [name for name in arguments.parts if name not in parts.PARTS]
     if unknown:
         parser.error(f"no such part: {', '.join(unknown)}; there are {', '.join(parts.PARTS)}")
+    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))  # so that what was started is stopped
     os.chdir(ROOT)  # the processes of the bench are started as modules of it
     console = Console(highlight=False)
     began = time.monotonic()
@@ -52,17 +54,18 @@ def main() -> int:
 
 
 def _show(console: Console, result: Result) -> None:
-    table = Table(title=result.title, title_justify="left")
-    table.add_column("figure")
-    for column in ("value", "unit", "min", "median", "max"):
-        table.add_column(column, justify="left" if column == "unit" else "right")
-    for one in result.figures:
-        table.add_row(one.name, f"{one.value:g}", one.unit, f"{one.min:g}", f"{one.median:g}", f"{one.max:g}")
-    console.print(table)
+    if not result.figures_in_tables:
+        table = Table(title=result.title, title_justify="left")
+        table.add_column("figure")
+        for column in ("value", "unit", "min", "median", "max"):
+            table.add_column(column, justify="left" if column == "unit" else "right")
+        for one in result.figures:
+            table.add_row(one.name, f"{one.value:g}", one.unit, f"{one.min:g}", f"{one.median:g}", f"{one.max:g}")
+        console.print(table)
     for rows in result.tables:
         table = Table(title=rows.title, title_justify="left")
-        for column in rows.columns:
-            table.add_column(column)
+        for number, column in enumerate(rows.columns):
+            table.add_column(column, justify="left" if number < rows.words else "right", overflow="fold")
         for row in rows.rows:
             table.add_row(*row)
         console.print(table)

@@ -76,7 +76,8 @@ class Idle:
             holds=(),
             signature=self._key.sign(messages.HELLO_CONTEXT, signed),
         )
-        await self._socket.send(messages.encode([hello]))
+        first: list[messages.NodeMessage] = [hello]
+        await self._socket.send(messages.encode(first))
         [welcome] = messages.decode_from_coordinator(await self._frame())
         assert isinstance(welcome, messages.Welcome), welcome
 
@@ -90,7 +91,8 @@ class Idle:
 
     async def _say(self, message: messages.Heartbeat) -> None:
         assert self._socket is not None
-        await self._socket.send(messages.encode([message]))
+        frame: list[messages.NodeMessage] = [message]
+        await self._socket.send(messages.encode(frame))
 
     async def _ping(self) -> None:
         assert self._socket is not None

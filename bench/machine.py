@@ -53,9 +53,9 @@ async def every_sandbox(*, engines: bool = True) -> AsyncIterator[Machine]:
             stack.callback(running.remove)
             await asyncio.to_thread(running.start)
             for engine in await look(running.socket):
-                sandbox = EngineSandbox(folder / engine.name.replace("/", "-"), python, engine)
-                stack.push_async_callback(sandbox.close)
-                sandboxes[engine.name] = sandbox
+                container = EngineSandbox(folder / engine.name.replace("/", "-"), python, engine)
+                stack.push_async_callback(container.close)
+                sandboxes[engine.name] = container
         for sandbox in sandboxes.values():
             await sandbox.probe()
         wasm = WasmHost(folder / "wasm", python, bubblewrap, 1 << 30)

@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
@@ -172,7 +172,7 @@ def _table(title: str, outcomes: Sequence[Outcome]) -> Table:
 def _median(outcomes: Sequence[Outcome]) -> Outcome:
     """Of each figure by itself."""
 
-    def middle(values: Sequence[object]) -> object:
+    def middle(values: Sequence[object]) -> Any:
         first = values[0]
         if isinstance(first, msgspec.Struct):
             parts = (middle([getattr(one, name) for one in values]) for name in first.__struct_fields__)

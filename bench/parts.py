@@ -18,6 +18,7 @@ from bench.log_flow import logs
 from bench.machine import Machine, every_sandbox
 from bench.measuring import Say, check, cpu_ms, cpu_ms_between, generate, network_parameters
 from bench.network import BenchNetwork, scratch
+from bench.peers.part import peers
 from bench.profile import profile
 from bench.queued import queued
 from bench.results import Figure, Report, aim, aim_least, figure, percentile
@@ -422,4 +423,5 @@ PARTS: Final[dict[str, Callable[[bool, Say], Report]]] = {
     "held": held_back,
     "logs": logs,
     "matching": matching.measure,
+    "peers": peers,
 }

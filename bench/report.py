@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from bench.results import ROOT, Figure, Result
+from bench.results import ROOT, Figure, Result, Table
 
 PATH: Final = ROOT / "docs" / "benchmarks.md"
 
@@ -42,14 +42,9 @@ def render(results: dict[str, Result], order: Sequence[str]) -> str:
 
 def _part(result: Result) -> list[str]:
     lines = [f"## {result.title}\n", result.method + "\n"]
-    lines += ["| figure | value | unit | min | median | max | repetitions |", "|---|---:|---|---:|---:|---:|---:|"]
-    lines += [_row(one) for one in result.figures]
-    lines.append("")
-    for table in result.tables:
-        lines += [f"{table.title}\n", "| " + " | ".join(table.columns) + " |"]
-        lines.append("|---|" + "---:|" * (len(table.columns) - 1))
-        lines += ["| " + " | ".join(row) + " |" for row in table.rows]
-        lines.append("")
+    if not result.figures_in_tables:
+        lines += _figures(result.figures)
+    lines += [line for table in result.tables for line in _table(table)]
     if result.checks:
         lines.append("Checked: " + ", ".join(f"{_words(k)} {_show(v)}" for k, v in result.checks.items()) + ".\n")
     note = " A quick run, with few repetitions." if result.quick else ""
@@ -58,6 +53,18 @@ def _part(result: Result) -> list[str]:
         f"Commit `{result.commit[:12]}`{tree}, {result.date}; load average before: {result.load_before:g}.{note}\n"
     )
     return lines
+
+
+def _table(table: Table) -> list[str]:
+    lines = [f"{table.title}\n", "| " + " | ".join(table.columns) + " |"]
+    lines.append("|" + "---|" * table.words + "---:|" * (len(table.columns) - table.words))
+    lines += ["| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in table.rows]
+    return [*lines, ""]
+
+
+def _figures(figures: Sequence[Figure]) -> list[str]:
+    lines = ["| figure | value | unit | min | median | max | repetitions |", "|---|---:|---|---:|---:|---:|---:|"]
+    return [*lines, *(_row(one) for one in figures), ""]
 
 
 def _row(one: Figure) -> str:

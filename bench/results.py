@@ -53,11 +53,13 @@ class Aim(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Table(msgspec.Struct, frozen=True):
-    """More than one quantity of several things: a title, the names of the columns, and the rows."""
+    """More than one quantity of several things: a title, the names of the columns, and the rows. The first columns hold
+    words, so many as `words` says, and those after them numbers."""
 
     title: str
     columns: list[str]
     rows: list[list[str]]
+    words: int = 1
 
 
 class Machine(msgspec.Struct, frozen=True, kw_only=True):
@@ -93,6 +95,8 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
     aims: list[Aim]
     checks: dict[str, Any]
     tables: list[Table] = []
+    figures_in_tables: bool = False
+    """Whether the tables show all that the figures say, so that a reader need not have these as well."""
 
 
 def figure(name: str, unit: str, value: float, repetitions: Sequence[float]) -> Figure:
@@ -140,6 +144,7 @@ class Report(msgspec.Struct, kw_only=True):
     aims: list[Aim]
     checks: Mapping[str, Any]
     tables: list[Table] = []
+    figures_in_tables: bool = False
 
 
 def complete(part: str, report: Report, *, quick: bool, load_before: float) -> Result:
@@ -160,6 +165,7 @@ def complete(part: str, report: Report, *, quick: bool, load_before: float) -> R
         aims=report.aims,
         checks=dict(report.checks),
         tables=report.tables,
+        figures_in_tables=report.figures_in_tables,
     )
 
 
@@ -220,7 +226,7 @@ def _fdatasync_ms(times: int = 100) -> float:
 
 def _commit() -> tuple[str, bool]:
     """The commit, and whether code differs from it (what the bench itself writes does not count)."""
-    changed = _run("git", "status", "--porcelain", "--", "src", "bench/*.py", "requirements", "pyproject.toml")
+    changed = _run("git", "status", "--porcelain", "--", "src", "bench/*.py", "*requirements/*", "pyproject.toml")
     return _run("git", "rev-parse", "HEAD") or "unknown", bool(changed)
 
 

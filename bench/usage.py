@@ -15,7 +15,7 @@ def cpu_s(pids: Mapping[str, Sequence[int]]) -> dict[str, float]:
     """CPU seconds (user and system, all threads) of each role's processes so far. Of the database that is the
     postmaster with its children, those that have ended included. `everything` is the whole machine."""
     used = {
-        role: sum(_tree_s(pid) if role == "database" else _own_s(psutil.Process(pid)) for pid in of)
+        role: sum(tree_s(pid) if role == "database" else _own_s(psutil.Process(pid)) for pid in of)
         for role, of in pids.items()
     }
     times = psutil.cpu_times()
@@ -27,14 +27,17 @@ def _own_s(process: psutil.Process) -> float:
     return times.user + times.system
 
 
-def _tree_s(pid: int) -> float:
-    """A process, its children that ended, and those that live."""
-    parent = psutil.Process(pid)
-    times = parent.cpu_times()
-    total = times.user + times.system + times.children_user + times.children_system
-    for child in parent.children(recursive=True):
-        with suppress(psutil.NoSuchProcess):  # it ended in between; its parent has its time at the next reading
-            total += _own_s(child)
+def tree_s(pid: int) -> float:
+    """CPU seconds of a process and its descendants, those included that ended and were waited for by one of them.
+
+    Who has ended is in the time of whoever waited for it and nowhere else, so nothing counts twice; a process that
+    ends while this looks may be missed, but not at the next look."""
+    root = psutil.Process(pid)
+    total = 0.0
+    for process in [root, *root.children(recursive=True)]:
+        with suppress(psutil.NoSuchProcess):
+            times = process.cpu_times()
+            total += times.user + times.system + times.children_user + times.children_system
     return total
 
 
@@ -48,11 +51,11 @@ class Memory(msgspec.Struct, frozen=True):
     """Sum of each process's own highest RSS: an upper bound of what they ever had together."""
 
 
-def memory(pid: int) -> Memory:
-    """Of a process and all its descendants."""
-    root = psutil.Process(pid)
+def memory(*pids: int) -> Memory:
+    """Of processes and all their descendants; none of them may descend from another."""
+    roots = [psutil.Process(pid) for pid in pids]
     pss = rss = peak = count = 0
-    for process in [root, *root.children(recursive=True)]:
+    for process in [one for root in roots for one in (root, *root.children(recursive=True))]:
         try:
             pss += _field(f"/proc/{process.pid}/smaps_rollup", "Pss")
             rss += _field(f"/proc/{process.pid}/status", "VmRSS")

@@ -11,3 +11,4 @@ compile pyproject.toml -o requirements/runtime.txt
 compile pyproject.toml --extra dev -o requirements/dev.txt
 # The bootstrap installs the uv that the environment pins, so that there is one version of it.
 grep -oE '^uv==[^ ]+' requirements/dev.txt | compile - -o requirements/uv.txt
+for peer in bench/peers/requirements/*.in; do compile "$peer" -o "${peer%.in}.txt"; done

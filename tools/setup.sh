@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
-#     tools/setup.sh [tests]
+#     tools/setup.sh [tests|bench]
 #
 # Makes .venv from the hash-pinned requirements and installs the sandbox's Debian packages where it may; with `tests`
-# also those of the container engines, registries and images that the tests attack and serve. Idempotent; returns at once when nothing it depends on changed. Names no package index: uv's and pip's own
-# configuration decide where packages come from.
+# also those of the container engines, registries and images that the tests attack and serve, with `bench` the Redis of
+# two of the peers. Idempotent; returns at once when nothing it depends on changed. Names no package index: uv's and
+# pip's own configuration decide where packages come from.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -56,28 +57,41 @@ unwanted_services() { # those that a package brings: tests start engines of thei
       docker.io) echo docker.service docker.socket containerd.service ;;
       podman) echo podman.service podman.socket podman-auto-update.timer podman-restart.service ;;
       docker-registry) echo docker-registry.service ;;
+      redis-server) echo redis-server.service ;;
     esac
   done
 }
-ensure_tests() { # never fails the setup: the tests say what they miss
-  local missing policy=/usr/sbin/policy-rc.d ours='' package
-  missing=$(test_packages_missing)
-  [ -z "$missing" ] && return 0
-  say "installing what the tests attack: $missing"
+install_without_services() { # what a package brings up by itself stays down
+  local policy=/usr/sbin/policy-rc.d ours='' package
   # Debian's way to have packages start nothing; a machine that has one already has decided for itself.
   if [ ! -e "$policy" ] && printf '#!/bin/sh\nexit 101\n' | as_root tee "$policy" >/dev/null 2>&1; then
     ours=yes
     as_root chmod 755 "$policy"
   fi
-  # shellcheck disable=SC2086  # a list of words is meant
-  install_debian $missing || for package in $missing; do install_debian "$package" || true; done
+  install_debian "$@" || for package in "$@"; do install_debian "$package" || true; done
   [ -z "$ours" ] || as_root rm -f "$policy"
   if [ -d /run/systemd/system ]; then
-    # shellcheck disable=SC2046,SC2086
-    as_root systemctl disable --quiet $(unwanted_services $missing) >/dev/null 2>&1 || true
+    # shellcheck disable=SC2046
+    as_root systemctl disable --quiet $(unwanted_services "$@") >/dev/null 2>&1 || true
   fi
+}
+ensure_tests() { # never fails the setup: the tests say what they miss
+  local missing
+  missing=$(test_packages_missing)
+  [ -z "$missing" ] && return 0
+  say "installing what the tests attack: $missing"
+  # shellcheck disable=SC2086  # a list of words is meant
+  install_without_services $missing
   missing=$(test_packages_missing)
   [ -z "$missing" ] || say "to run every test, install as root: apt-get install $missing"
+}
+
+# --- what the bench needs beside it -----------------------------------------------------------------------------
+ensure_bench() { # never fails the setup: the bench says what it misses
+  command -v redis-server >/dev/null && return 0
+  say "installing the Redis that Celery and Dramatiq are measured with"
+  install_without_services redis-server
+  command -v redis-server >/dev/null || say "to measure every peer, install as root: apt-get install redis-server"
 }
 
 # --- is there anything to do ------------------------------------------------------------------------------------
@@ -85,7 +99,7 @@ stamp=.venv/.hypernode-setup
 # The folder is part of it: a moved clone has an editable install that points elsewhere.
 want=$({ cat requirements/dev.txt requirements/uv.txt pyproject.toml tools/setup.sh; pwd; } | sha256sum | cut -d' ' -f1)
 ensure_sandbox
-[ "${1:-}" != tests ] || ensure_tests
+case ${1:-} in tests) ensure_tests ;; bench) ensure_bench ;; esac
 if [ -x .venv/bin/python ] && [ "$(cat "$stamp" 2>/dev/null)" = "$want" ] && .venv/bin/python -c '' 2>/dev/null; then
   exit 0
 fi
