@@ -19,11 +19,12 @@ from hypernode.kernel.times import rfc3339
 
 _PAGE: Final = 500
 _PACE_S: Final = 0.01
-"""Least time between two looks of one reader, so that a busy network does not mean a query an event."""
-_AGAIN_S: Final = 0.03
-_AGAIN: Final = 3
-"""How soon and how often a reader looks again after a hint: what was written may still stand behind a transaction that
-began earlier and gives no hint when it ends."""
+_BURST: Final = 6
+"""A reader looks so often at most, on average and at once: one job's few events come without delay, and a busy network
+does not mean a query an event."""
+_AGAIN_S: Final = (0.005, 0.015, 0.03)
+"""How soon a reader looks again after a hint, each after the one before: what was written may still stand behind a
+transaction that began earlier and gives no hint when it ends."""
 
 
 async def record(connection: Connection, events: Sequence[Event]) -> None:
@@ -53,9 +54,9 @@ class Feed:
         xid, seq = _parse(after or await self.position())
         clock = asyncio.get_running_loop().time
         hint = self._hints.events.of(project_id)
-        again = _AGAIN
+        again, looks, looked = 0, float(_BURST), clock()
         while True:
-            seen, looked = hint.count, clock()
+            seen = hint.count
             rows = await self._pool.fetch(queries.events_since, project_id, xid, seq, job_id, _PAGE)
             for row in rows:
                 yield _event(row)
@@ -63,10 +64,12 @@ class Feed:
                 xid, seq = rows[-1]["xid"], rows[-1]["seq"]
             if len(rows) == _PAGE:
                 continue
-            await hint.wait(seen, _AGAIN_S if again else limits.POLL_S)
-            again = _AGAIN if hint.count != seen else max(0, again - 1)
+            await hint.wait(seen, _AGAIN_S[again] if again < len(_AGAIN_S) else limits.POLL_S)
+            again = again + 1 if hint.count == seen else 0
             yield None
-            await asyncio.sleep(max(0.0, _PACE_S - (clock() - looked)))
+            looks, looked = min(_BURST, looks + (clock() - looked) / _PACE_S) - 1, clock()
+            if looks < 0:
+                await asyncio.sleep(-looks * _PACE_S)
 
 
 def check_position(position: str | None) -> None:
