@@ -9,15 +9,17 @@ from __future__ import annotations
 import hashlib
 import heapq
 import math
+from collections.abc import Iterable
 from typing import Final
 from uuid import UUID
 
 import msgspec
 
 from hypernode.market.fairness import Backlog, Turn, Waiting
-from hypernode.market.model import Assignment
+from hypernode.market.model import Assignment, Ready
 from hypernode.market.offers import Holding, Offer, Reservation
 from hypernode.market.pool import Pool
+from hypernode.market.yielding import Yielding
 
 PATIENCE_S: Final = 30.0
 """How long the first of a project's line may find no room before a node is kept for it."""
@@ -33,17 +35,32 @@ class Given(msgspec.Struct, frozen=True):
     holding: Holding
 
 
+class _Look(msgspec.Struct):
+    """One look at what waits."""
+
+    backlog: Backlog
+    now: float
+    blocked: set[int]
+    fresh: bool
+    """Whether it is at everything; otherwise it goes on behind what is blocked."""
+    given: list[Given] = []
+    roomless: list[Ready] = []
+    """The first of each project's line whose task some node could run, and none has room for."""
+    yielded: dict[UUID, None] = {}
+    """Who gave way."""
+
+
 class Matcher:
     """Decides on what is in memory, and remembers for whom room is kept.
 
     Guarantees, given tasks that end by their timeouts and nodes that stay: a task that is eligible somewhere is leased
     after bounded time once it is first in its line, since a node is kept for it; and whenever a project is given a
     task, no project with a smaller dominant share has waiting work that fits anywhere, but for tasks that are given
-    the room kept for them.
+    the room kept for them, and work that gives way for up to `YIELD_S`. No room is left that anything fits in.
     """
 
     def __init__(self, pool: Pool, seed: int = 0, *, reserving: bool = True) -> None:
-        """`reserving` is switched off by the simulator's baselines only."""
+        """`reserving` is switched off by the simulator's baselines only: nobody has room kept, or is given way to."""
         self._pool = pool
         self._seed = seed
         self._reserving = reserving
@@ -53,6 +70,7 @@ class Matcher:
         self._since: dict[UUID, tuple[int, int, float]] = {}
         """Who is first in each project's line without finding room, and since when."""
         self._ties: dict[UUID, int] = {}
+        self._yielding = Yielding(pool)
 
     def decide(self, backlog: Backlog, now: float, blocked: set[int]) -> list[Given]:
         """Give out what waits, as long as anything fits anywhere; takes from backlog and pool what it assigns.
@@ -60,35 +78,47 @@ class Matcher:
         `blocked` are shapes known not to fit; those found not to fit are added. A call with an empty one is taken for
         the beginning of a look at everything: for what is not in the backlog then, no room is kept any more.
         """
-        given: list[Given] = []
-        fresh = not blocked
-        if fresh:
-            self._review(backlog, now, given)
+        look = _Look(backlog, now, blocked, fresh=not blocked)
+        if look.fresh:
+            self._review(look)
+        self._take_turns(look, backlog.lines, yielding=True)
+        if look.yielded:  # what is left by those they gave way to is theirs, so that no room stays empty
+            self._take_turns(look, [project for project in look.yielded if project in backlog.lines], yielding=False)
+        if look.fresh and self._reserving:
+            self._yielding.found_no_room(look.roomless)
+        return look.given
+
+    def _take_turns(self, look: _Look, projects: Iterable[UUID], *, yielding: bool) -> None:
+        """Until nothing of these projects fits anywhere. `yielding`: work may give way to others."""
         turns: dict[UUID, Turn] = {}
-        queue = [(self._share(project), self._tie(project), project) for project in backlog.lines]
+        queue = [(self._share(project), self._tie(project), project) for project in projects]
         heapq.heapify(queue)
         while queue:
             _, tie, project = queue[0]
             turn = turns.get(project)
             if turn is None:
-                turn = turns[project] = Turn(backlog, project)
+                turn = turns[project] = Turn(look.backlog, project)
             waiting = turn.next()
             if waiting is None:
                 heapq.heappop(queue)
                 continue
             ready = waiting.ready
-            offer = None if ready.shape in blocked else self._pool.best(ready, now)
+            offer = None if ready.shape in look.blocked else self._pool.best(ready, look.now)
             if offer is None:
-                blocked.add(ready.shape)
-                if fresh and not turn.led and self._pool.is_eligible(ready):
+                look.blocked.add(ready.shape)
+                if look.fresh and yielding and not turn.led and self._pool.eligible(ready):
                     turn.led = True
-                    self._stand(waiting, now)
+                    look.roomless.append(ready)
+                    self._stand(waiting, look.now)
                 turn.skip()
                 continue
-            given.append(self._give(waiting, offer, now))
+            if yielding and self._yielding.should(ready, offer, look.now):
+                look.yielded[project] = None
+                turn.skip()
+                continue
+            look.given.append(self._give(waiting, offer, look.now))
             turn.take()
             heapq.heapreplace(queue, (self._share(project), tie, project))
-        return given
 
     def _give(self, waiting: Waiting, offer: Offer, now: float) -> Given:
         ready = waiting.ready
@@ -146,16 +176,18 @@ class Matcher:
             self._pool.reserve(offer, None)
             del self._kept_for[reservation.project]
 
-    def _review(self, backlog: Backlog, now: float, given: list[Given]) -> None:
+    def _review(self, look: _Look) -> None:
         """Who has room kept gets it once it is there; what is kept for nobody is given free."""
+        backlog, now = look.backlog, look.now
         for project in self._since.keys() - backlog.lines.keys():
             del self._since[project]
+        self._yielding.keep_only(backlog.lines)
         for queue_id, (offer, kept) in list(self.reserved.items()):
             waiting = backlog.by_id.get(queue_id)
             if waiting is None or offer not in self._pool or not offer.open:
                 self.release(queue_id)
             elif offer.has_room(kept.demand):
-                given.append(self._give(waiting, offer, now))
+                look.given.append(self._give(waiting, offer, now))
                 waiting.next += 1
                 if waiting.next == waiting.ready.beyond:
                     backlog.remove(waiting)

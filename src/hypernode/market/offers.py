@@ -103,6 +103,10 @@ class Offer(msgspec.Struct, eq=False):
             and (not demand.gpus or (self.free_gpus >= demand.gpus and self._has_gpus(list(self.holdings), [demand])))
         )
 
+    def has_room_for(self, demands: list[Demand]) -> bool:
+        """Whether all of these tasks fit beside what the node holds now."""
+        return self._fit(list(self.holdings), demands)
+
     def start_of(self, demand: Demand, now: float) -> float:
         """When the task would fit, at the latest as far as the timeouts of what it waits for say; infinity if never."""
         if self.has_room(demand):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import heapq
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import Final
 
 from hypernode.market.fairness import Shares
@@ -118,9 +118,9 @@ class Pool:
             return self._warmest(view, chosen, ready)
         return chosen
 
-    def is_eligible(self, ready: Ready) -> bool:
-        """Whether any node could ever run a task, with room or without."""
-        return bool(self._index.view(ready.demand, ready.shape).fixed)
+    def eligible(self, ready: Ready) -> Collection[Offer]:
+        """The nodes that could ever run a task, with room or without."""
+        return self._index.view(ready.demand, ready.shape).fixed
 
     def candidates(self, ready: Ready) -> list[Offer]:
         """Eligible nodes for a task, with room or without, that may be reserved: all of them if they are few, else some
