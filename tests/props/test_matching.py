@@ -17,6 +17,7 @@ from hypernode.market.model import Demand, Ready
 from hypernode.market.offers import Holding, Offer, idle_offer
 from hypernode.market.pool import Pool
 from hypernode.market.score import WEIGHTS
+from hypernode.market.yielding import YIELD_S
 from hypernode.nodes.model import Ask, Capabilities, GpuInfo, SandboxOffer
 from props.market_strategies import asks, demands, machines
 
@@ -246,7 +247,8 @@ def test_whoever_holds_least_is_next(
 @settings(max_examples=60, deadline=None)
 def test_nobody_starves(sizes: list[int], before: int, data: st.DataObject) -> None:
     """A task as large as the largest node is leased in bounded time, though others submit endlessly what would fill
-    every gap: the bound is a wait and a timeout for each project, and for each task before it in its own line."""
+    every gap: the bound is a wait, giving way and a timeout for each project, and for each task before it in its own
+    line."""
     timeout_s, step_s = 20, 2.0
     pool = pool_of([(f"n{number}", machine(cores), Ask(1)) for number, cores in enumerate(sizes)])
     matcher, backlog, numbers = Matcher(pool), Backlog(), itertools.count(1)
@@ -264,7 +266,7 @@ def test_nobody_starves(sizes: list[int], before: int, data: st.DataObject) -> N
     for _ in range(before):
         add(PROJECTS[0], data.draw(st.integers(1, max(sizes))), 0.0)
     target = add(PROJECTS[0], max(sizes), 0.0)
-    bound_s = (before + 1) * len(PROJECTS) * (PATIENCE_S + timeout_s + 3 * step_s)
+    bound_s = (before + 1) * len(PROJECTS) * (PATIENCE_S + YIELD_S + timeout_s + 3 * step_s)
     now = 0.0
     while now <= bound_s:
         now += step_s
@@ -279,6 +281,63 @@ def test_nobody_starves(sizes: list[int], before: int, data: st.DataObject) -> N
                 return
             ends.append((now + data.draw(st.sampled_from([2, 10, timeout_s])), one))
     raise AssertionError(f"not leased within {bound_s} s")
+
+
+def ready(number: int, demand: Demand, project: UUID, tasks: int = 1) -> Ready:
+    return Ready(number, UUID(int=number), 0, tasks, demand, demand.shape, project, float(number))
+
+
+def given_back(pool: Pool, one: Given) -> None:
+    pool.give_back(one.offer, one.holding)
+
+
+@given(work(), work(), nodes, st.lists(st.booleans(), min_size=72, max_size=72))
+@settings(max_examples=300)
+def test_no_room_is_left_for_those_who_are_given_way_to(
+    before: list[Ready], after: list[Ready], found: list[tuple[str, Capabilities, Ask]], ended: list[bool]
+) -> None:
+    """Whoever gives way, nothing that waits would fit anywhere when everyone has been looked at."""
+    pool = pool_of(found)
+    matcher = Matcher(pool)
+    backlog = Backlog(before)
+    for one, has_ended in zip(matcher.decide(backlog, 0.0, set()), ended, strict=False):
+        if has_ended:
+            given_back(pool, one)
+    for entry in after:
+        number = 100 + entry.queue_id
+        backlog.add(msgspec.structs.replace(entry, queue_id=number, job_id=UUID(int=number)))
+    blocked = set[int]()
+    matcher.decide(backlog, 1.0, blocked)
+    for waiting in backlog.by_id.values():
+        assert waiting.ready.shape in blocked
+        assert not any(offer.has_room(waiting.ready.demand) for offer in pool.eligible(waiting.ready))
+
+
+@given(st.integers(2, 8), st.integers(1, 3), st.data())
+@settings(max_examples=60, deadline=None)
+def test_nobody_gives_way_for_long(cores: int, large: int, data: st.DataObject) -> None:
+    """A task of the project that holds least, which fits whenever a larger one ends, is leased within `YIELD_S` of the
+    first look that found room for it, however many larger ones wait, but for a room that is kept for each other."""
+    small = data.draw(st.integers(1, cores - 1))
+    has = machine(cores)
+    pool = pool_of([("n", has, Ask(1)), ("other", machine(small), Ask(1))])
+    [_, other] = pool
+    pool.open(other, is_open=False)  # where the small one has more to choose from, and no room
+    matcher, numbers = Matcher(pool), itertools.count(2)
+    whole, target = plain(cores), ready(1, plain(small, 10), PROJECTS[0])
+    backlog = Backlog([ready(next(numbers), whole, project, 100) for project in PROJECTS[1 : large + 1]])
+    running = matcher.decide(backlog, 0.0, set())
+    backlog.add(target)
+    step_s, now, found_s = data.draw(st.sampled_from([1.0, 7.0, 20.0])), 0.0, None
+    while True:
+        now += step_s
+        for one in running:
+            given_back(pool, one)
+        found_s = now if found_s is None else found_s
+        running = matcher.decide(backlog, now, set())
+        if any(one.assignment.ready is target for one in running):
+            return
+        assert now - found_s < YIELD_S + (large + 1) * step_s
 
 
 turns = st.tuples(st.floats(0, 1e9), st.integers(-9, 9), st.integers(1, limits.TIMEOUT_S))
@@ -340,6 +399,25 @@ def test_room_is_kept_for_a_large_task_and_filled_meanwhile() -> None:
     pool.give_back(offer, first[0].holding)
     assert decide(99.0, waiting, ready(5, plain(1), PROJECTS[2])) == [2]
     assert not matcher.reserved
+
+
+def test_what_could_run_on_more_nodes_leaves_room_to_what_could_not() -> None:
+    """By size, and by price; and takes it where the others cannot use it."""
+    poor = msgspec.structs.replace(plain(4), remaining_cap=10)
+    for narrow in (plain(4), poor):
+        pool = pool_of([("cheap", machine(4), Ask(1)), ("dear", machine(4), Ask(5)), ("small", machine(2), Ask(1))])
+        cheap, dear, little = pool
+        matcher = Matcher(pool)
+        pool.take(little, Holding(plain(2), PROJECTS[0], 1.0))  # who waits holds more than who comes
+        pool.open(dear, is_open=False)
+        held = Holding(plain(4), PROJECTS[2], 1.0)
+        pool.take(cheap, held)
+        backlog = Backlog([ready(1, narrow, PROJECTS[0])])
+        assert matcher.decide(backlog, 0.0, set()) == []
+        pool.give_back(cheap, held)
+        backlog.add(ready(2, plain(2), PROJECTS[1]))
+        pool.open(dear, is_open=narrow is poor)
+        assert names(matcher.decide(backlog, 1.0, set())) == [(1, 0, "cheap"), *[(2, 0, "dear")] * (narrow is poor)]
 
 
 def test_room_is_kept_for_nobody_who_has_gone() -> None:
