@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Final
 from uuid import UUID
@@ -16,6 +16,7 @@ from hypernode.jobs.endings import Ending, Loss, Ref, Report
 from hypernode.jobs.lifecycle import AttemptState
 from hypernode.jobs.tally import Tally
 from hypernode.kernel import limits
+from hypernode.kernel.canonical import ContentId
 from hypernode.kernel.errors import InvariantViolated
 from hypernode.market.fairness import RETRY_S
 from hypernode.market.model import Assignment
@@ -30,7 +31,6 @@ class NewJob(msgspec.Struct, frozen=True):
     project_id: UUID
     content_id: str
     name: str
-    document: bytes
     labels: dict[str, str]
     size: int
     cap: int
@@ -65,7 +65,6 @@ _JOB: Final = (
     "project_id",
     "content_id",
     "name",
-    "document",
     "labels",
     "size",
     "cap",
@@ -100,6 +99,15 @@ _SETTLEMENT: Final = (
 )
 
 
+async def insert_documents(connection: Connection, documents: Mapping[ContentId, bytes]) -> None:
+    """Write those of these documents that are not there."""
+    if documents:
+        ordered = sorted(documents.items())  # one order for all, so that two who write the same do not block each other
+        await connection.execute(
+            queries.insert_documents, [bytes.fromhex(name) for name, _ in ordered], [data for _, data in ordered]
+        )
+
+
 async def insert_jobs(connection: Connection, jobs: Sequence[NewJob], at: datetime) -> None:
     """Write jobs, submitted `at` by the database's clock, each with its ready work: one range, however large."""
     await insert_rows(
@@ -113,8 +121,7 @@ async def insert_jobs(connection: Connection, jobs: Sequence[NewJob], at: dateti
                 j.project_id,
                 bytes.fromhex(j.content_id),
                 j.name,
-                j.document,
-                msgspec.json.encode(j.labels),
+                msgspec.json.encode(j.labels) if j.labels else None,
                 j.size,
                 j.cap,
                 j.cap * j.size,

@@ -15,6 +15,7 @@ import msgspec
 from hypernode.db.pool import Connection, Pool
 from hypernode.jobs.model import JobDocument, decode_canonical
 from hypernode.jobs.store import queries
+from hypernode.kernel.canonical import ContentId
 
 CACHE_JOBS: Final = 20_000
 
@@ -28,10 +29,11 @@ class KnownJob(msgspec.Struct, frozen=True):
 
 
 class Documents:
-    """A bounded cache over the job table."""
+    """A bounded cache over the tables of jobs and documents."""
 
     def __init__(self) -> None:
         self._known: OrderedDict[UUID, KnownJob] = OrderedDict()
+        self._stored: OrderedDict[ContentId, None] = OrderedDict()
 
     def remember(self, job_id: UUID, known: KnownJob) -> KnownJob:
         """Keep a document that is at hand anyway."""
@@ -39,6 +41,18 @@ class Documents:
         if len(self._known) > CACHE_JOBS:
             self._known.popitem(last=False)
         return known
+
+    def is_stored(self, content_id: ContentId) -> bool:
+        """Whether the database has this document for certain, so that it need not be written for another job."""
+        return content_id in self._stored
+
+    def stored(self, content_ids: Iterable[ContentId]) -> None:
+        """These documents are in the database: call it when that is committed. None is ever deleted."""
+        for content_id in content_ids:
+            self._stored[content_id] = None
+            self._stored.move_to_end(content_id)
+            if len(self._stored) > CACHE_JOBS:
+                self._stored.popitem(last=False)
 
     def decoded(self, job_id: UUID, project_id: UUID, data: bytes) -> KnownJob:
         """The decoded form of a document that was just read."""

@@ -135,6 +135,11 @@ class Submissions:
 
     async def _flush(self, items: list[Submission]) -> list[Taken | Exception]:
         answers = await run_transaction(self._pool, lambda connection: self._write(connection, items))
+        self._documents.stored(
+            item.content_id
+            for item, answer in zip(items, answers, strict=True)
+            if isinstance(answer, Taken) and answer.submitted_at is not None
+        )
         self._hints.ready.give()
         self._hints.events.give({item.project_id for item in items})
         return answers
@@ -176,7 +181,6 @@ class Submissions:
                 project_id=item.project_id,
                 content_id=item.content_id,
                 name=item.document.name,
-                document=item.data,
                 labels=item.document.labels,
                 size=item.document.size,
                 cap=item.document.cap,
@@ -185,6 +189,10 @@ class Submissions:
             )
             for job_id, item in taken
         ]
+        await store.insert_documents(
+            connection,
+            {item.content_id: item.data for _, item in taken if not self._documents.is_stored(item.content_id)},
+        )
         await store.insert_jobs(connection, jobs, at)
         await record(connection, [Event(item.project_id, "job.submitted", job_id) for job_id, item in taken])
         await ledger_service.post(
