@@ -113,8 +113,8 @@ class Pipeline:
     async def _round(self) -> None:
         services, leases = self._services, self._services._leases
         made = [
-            prepare(self._project, document(), Idempotency(f"{uuid7()}", hashlib.sha256(b"x").digest()))
-            for _ in range(self._batch)
+            prepare(self._project, one, encode(one), Idempotency(f"{uuid7()}", hashlib.sha256(b"x").digest()))
+            for one in [document() for _ in range(self._batch)]
         ]
         mark = self._mark()
         taken = await services._submissions.submit_many(made)

@@ -64,7 +64,9 @@ async def test_a_tag_becomes_what_it_stands_for(
     view = (await http.post("/jobs", json=container(name))).json()
     assert view["document"]["runtime"]["image"] == f"{name}@{first}"
     assert view["content_id"] == identify(parse(container(f"{name}@{first}")))
-    stored = await net.pool.fetchval("select document from job where id = $1", UUID(view["id"]))
+    stored = await net.pool.fetchval(
+        "select data from document join job using (content_id) where id = $1", UUID(view["id"])
+    )
     assert decode_canonical(stored) == parse(view["document"])
     second = push("tags/moving:1", "second")
     assert first != second

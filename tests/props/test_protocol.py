@@ -14,7 +14,7 @@ from hypernode.coordinator.node_socket import _chunks
 from hypernode.events.hints import Hint
 from hypernode.jobs.logs import HEADER_BYTES, STDERR, STDOUT, FrameReader, LogFrame, encode_frame
 from hypernode.kernel import keys, limits
-from hypernode.kernel.canonical import canonical
+from hypernode.kernel.canonical import canonical, content_id
 from hypernode.kernel.errors import BadSignature, InvalidInput, JoinTokenInvalid, Malformed, TooLarge, Unauthenticated
 from hypernode.ledger.receipt import (
     COORDINATOR_CONTEXT,
@@ -25,6 +25,7 @@ from hypernode.ledger.receipt import (
     countersigned,
     decode_body,
     encode_body,
+    encode_decision,
     verify,
     work_id,
 )
@@ -152,7 +153,7 @@ def receipt_of(body: ReceiptBody, decision: Decision) -> Receipt:
     )
     decision = msgspec.structs.replace(decision, split=split, coordinator=COORDINATOR.public)
     data = encode_body(body)
-    signature = COORDINATOR.sign(COORDINATOR_CONTEXT, countersigned(data, decision))
+    signature = COORDINATOR.sign(COORDINATOR_CONTEXT, countersigned(data, encode_decision(decision)))
     return Receipt(
         body=body, node_signature=KEY.sign(NODE_CONTEXT, data), decision=decision, coordinator_signature=signature
     )
@@ -190,6 +191,13 @@ def test_halves_of_two_receipts_make_none(body: ReceiptBody, decision: Decision,
     ):
         with pytest.raises(BadSignature):
             verify(mixed)
+
+
+@given(bodies, decisions)
+def test_what_is_countersigned_is_canonical(body: ReceiptBody, decision: Decision) -> None:
+    data = encode_body(body)
+    parts = {"body": content_id(data), "decision": msgspec.to_builtins(decision)}
+    assert countersigned(data, encode_decision(decision)) == canonical(parts)
 
 
 @given(bodies)

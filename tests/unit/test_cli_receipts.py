@@ -23,6 +23,7 @@ from hypernode.ledger.receipt import (
     Work,
     countersigned,
     encode_body,
+    encode_decision,
 )
 
 NODE, COORDINATOR = KeyPair(b"n" * 32), KeyPair(b"c" * 32)
@@ -58,7 +59,7 @@ def receipt(task: int = 0) -> Receipt:
         body=body,
         node_signature=NODE.sign(NODE_CONTEXT, signed),
         decision=decision,
-        coordinator_signature=COORDINATOR.sign(COORDINATOR_CONTEXT, countersigned(signed, decision)),
+        coordinator_signature=COORDINATOR.sign(COORDINATOR_CONTEXT, countersigned(signed, encode_decision(decision))),
     )
 
 

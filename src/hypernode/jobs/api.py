@@ -29,6 +29,7 @@ from hypernode.httpapi import (
 )
 from hypernode.jobs.lifecycle import JobState, TaskState
 from hypernode.jobs.model import JobDocument, encode, parse
+from hypernode.jobs.service.intake import Asked
 from hypernode.jobs.service.jobs import Jobs
 from hypernode.jobs.views import BatchItem, BatchRequest, BatchView, Explanation, JobPage, JobView, TaskPage
 from hypernode.kernel import limits
@@ -75,8 +76,9 @@ class JobController(Controller):
         self, data: JSONBody[JobDocument], project: Project, jobs: Service, idempotency_key: IdempotencyKey = None
     ) -> JobView:
         """Submit a job."""
-        idempotency = check_idempotency_key(idempotency_key, fingerprint(b"job", encode(data)))
-        return await jobs.submit(project.project_id, data, idempotency)
+        encoded = encode(data)
+        idempotency = check_idempotency_key(idempotency_key, fingerprint(b"job", encoded))
+        return await jobs.submit(project.project_id, Asked(data, encoded, idempotency))
 
     @post(
         "/batch",
@@ -91,20 +93,18 @@ class JobController(Controller):
     ) -> BatchView:
         """Submit several jobs."""
         whole = check_idempotency_key(idempotency_key, b"")
-        documents: list[JobDocument | HypernodeError] = []
-        idempotencies: list[Idempotency | None] = []
+        asked: list[Asked | HypernodeError] = []
         for place, plain in enumerate(data.jobs):
             try:
                 document = parse(plain)
-                mark = fingerprint(b"job", encode(document))
+                encoded = encode(document)
             except InvalidInput as error:
-                documents.append(error)
-                idempotencies.append(None)
+                asked.append(error)
             else:
-                documents.append(document)
                 # The key of one job of a batch is the batch's with its place, so that each is taken once.
-                idempotencies.append(whole and Idempotency(f"{whole.key}#{place}", mark))
-        outcomes = await jobs.submit_many(project.project_id, documents, idempotencies)
+                one = whole and Idempotency(f"{whole.key}#{place}", fingerprint(b"job", encoded))
+                asked.append(Asked(document, encoded, one))
+        outcomes = await jobs.submit_many(project.project_id, asked)
         return BatchView(
             [
                 BatchItem(None, problem_of(one)) if isinstance(one, HypernodeError) else BatchItem(one, None)

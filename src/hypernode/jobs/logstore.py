@@ -58,6 +58,7 @@ class LogStore:
     def __init__(self, data: Path, *, open_files: int = OPEN_FILES) -> None:
         self._folder: Final = data / "logs"
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._root: Final = str(self._folder)
         self._open_files = open_files
         self._files: OrderedDict[LogRef, int] = OrderedDict()
         self._followers: dict[LogRef, set[_Follower]] = {}
@@ -67,10 +68,9 @@ class LogStore:
         fd = self._files.get(ref)
         if fd is not None:
             return os.fstat(fd).st_size  # not remembered: a node may have been at another coordinator in between
-        try:
-            return os.stat(self._name(ref)).st_size
-        except FileNotFoundError:
-            return 0
+        name = self._name(ref)
+        # Asked of every attempt that ends, most of which wrote nothing: an exception would be dearer than the question.
+        return os.stat(name).st_size if os.access(name, os.F_OK) else 0
 
     def append(self, ref: LogRef, offset: int, data: bytes) -> int:
         """Add bytes that stand at `offset` and return the log's new end.
@@ -172,7 +172,7 @@ class LogStore:
 
     def _name(self, ref: LogRef) -> str:
         # Formatted as what they must be, so that nothing else can become part of a path.
-        return f"{self._folder}/{UUID(int=ref.job_id.int)}/{ref.task:d}.{ref.epoch:d}.log"
+        return f"{self._root}/{UUID.__str__(ref.job_id)}/{ref.task:d}.{ref.epoch:d}.log"
 
     def _path(self, ref: LogRef) -> Path:
         return Path(self._name(ref))

@@ -317,7 +317,11 @@ def encode(document: JobDocument) -> bytes:
 
 def encode_bounded(document: JobDocument) -> bytes:
     """The same, for a document that is to be kept. Raises TooLarge beyond DOCUMENT_BYTES."""
-    data = encode(document)
+    return bounded(encode(document))
+
+
+def bounded(data: bytes) -> bytes:
+    """The canonical bytes of a document that is to be kept. Raises TooLarge beyond DOCUMENT_BYTES."""
     if len(data) > limits.DOCUMENT_BYTES:
         raise TooLarge(f"the job document has {len(data)} bytes where at most {limits.DOCUMENT_BYTES} are allowed")
     return data

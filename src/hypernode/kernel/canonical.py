@@ -22,6 +22,8 @@ SHA256_PATTERN = "^[0-9a-f]{64}$"
 
 _LONG = re.compile(rb"[:,\[]-?[0-9]{16}")
 """Integers that RFC 8785 might forbid. Inside a text it may match as well; then the long way is taken for nothing."""
+_AS_ZEROS = bytes.maketrans(b"123456789", b"000000000")
+_SIXTEEN = b"0" * 16
 
 
 def canonical(value: Any) -> bytes:
@@ -35,11 +37,16 @@ def canonical(value: Any) -> bytes:
             # msgspec's sorted JSON is the canonical form, 20 times as fast, as long as there are only ASCII characters
             # (it sorts by code point, RFC 8785 by UTF-16) and small integers. A property test holds them together.
             quick = msgspec.json.encode(value, order="sorted")
-            if quick.isascii() and not _LONG.search(quick):
+            if quick.isascii() and not _has_long(quick):
                 return quick
         return rfc8785.dumps(msgspec.to_builtins(value, str_keys=True))
     except (rfc8785.CanonicalizationError, UnicodeEncodeError) as error:
         raise InvalidInput(f"cannot be written as canonical JSON: {error}") from error
+
+
+def _has_long(data: bytes) -> bool:
+    # Nearly always there are no 16 digits in a row at all, which is seen ten times as fast as by the expression.
+    return _SIXTEEN in data.translate(_AS_ZEROS) and _LONG.search(data) is not None
 
 
 @functools.cache

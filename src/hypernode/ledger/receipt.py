@@ -121,11 +121,6 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True):
     coordinator: Annotated[str, Meta(max_length=44)]
 
 
-class _Countersigned(msgspec.Struct, frozen=True):
-    body: str
-    decision: Decision
-
-
 class Receipt(msgspec.Struct, frozen=True, kw_only=True):
     """A complete receipt, as it is kept and handed out. Signatures are base64 in JSON."""
 
@@ -159,9 +154,15 @@ def decode_body(data: bytes) -> ReceiptBody:
     return body
 
 
-def countersigned(body: bytes, decision: Decision) -> bytes:
-    """The bytes the coordinator signs: the node's statement by hash, and the decision."""
-    return canonical(_Countersigned(content_id(body), decision))
+def encode_decision(decision: Decision) -> bytes:
+    """The canonical bytes of a decision."""
+    return canonical(decision)
+
+
+def countersigned(body: bytes, decision: bytes) -> bytes:
+    """The bytes the coordinator signs: the node's statement by hash, and the decision, both given as their canonical
+    bytes. They are the canonical JSON of an object with the two as `body` and `decision`."""
+    return b'{"body":"%b","decision":%b}' % (content_id(body).encode(), decision)
 
 
 def verify(receipt: Receipt, node_key: str | None = None, coordinator_key: str | None = None) -> None:
@@ -178,7 +179,7 @@ def verify(receipt: Receipt, node_key: str | None = None, coordinator_key: str |
     keys.verify(
         receipt.decision.coordinator,
         COORDINATOR_CONTEXT,
-        countersigned(body, receipt.decision),
+        countersigned(body, encode_decision(receipt.decision)),
         receipt.coordinator_signature,
     )
     split = receipt.decision.split

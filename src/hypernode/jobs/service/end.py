@@ -29,12 +29,11 @@ from hypernode.jobs.service.documents import Documents, KnownJob
 from hypernode.jobs.store import queries
 from hypernode.jobs.tally import Tally
 from hypernode.kernel import limits
-from hypernode.kernel.canonical import canonical
 from hypernode.kernel.errors import HypernodeError, InvalidInput, InvariantViolated, StaleLease
 from hypernode.kernel.keys import KeyPair
 from hypernode.ledger import service as ledger_service
 from hypernode.ledger.model import Transfer
-from hypernode.ledger.receipt import COORDINATOR_CONTEXT, Decision, countersigned
+from hypernode.ledger.receipt import COORDINATOR_CONTEXT, Decision, countersigned, encode_decision
 from hypernode.ledger.service import Ledger
 from hypernode.market.model import demand_of
 
@@ -184,10 +183,9 @@ class Endings:
                 split=ending.split,
                 coordinator=self._key.public,
             )
-            signature = self._key.sign(COORDINATOR_CONTEXT, countersigned(item.data, decision))
-            writes.settlements.append(
-                store.Settlement(item, ending.price, ending.billed_ms, canonical(decision), signature)
-            )
+            data = encode_decision(decision)
+            signature = self._key.sign(COORDINATOR_CONTEXT, countersigned(item.data, data))
+            writes.settlements.append(store.Settlement(item, ending.price, ending.billed_ms, data, signature))
             writes.earned[item.node] = writes.earned.get(item.node, 0) + ending.split.operator
             writes.transfers += self._ledger.settle(
                 project, ending.attempt.operator, ending.split, ending.refund, ref.job_id, ref.task, ref.epoch

@@ -5,12 +5,22 @@ from __future__ import annotations
 from collections.abc import Sequence
 from uuid import UUID
 
-from hypernode.jobs.model import ContainerRuntime, JobDocument
+import msgspec
+
+from hypernode.jobs.model import ContainerRuntime, JobDocument, encode
 from hypernode.jobs.service.images import Images
 from hypernode.jobs.service.submit import Submission, Submissions, Taken, prepare
 from hypernode.kernel.errors import CapTooLow, HypernodeError
 from hypernode.market.service import Market, refuse_low_cap
 from hypernode.tenancy.model import Idempotency
+
+
+class Asked(msgspec.Struct, frozen=True):
+    """A document as it was sent, with its canonical bytes, and the mark of the request that sent it."""
+
+    document: JobDocument
+    data: bytes
+    idempotency: Idempotency | None
 
 
 class Intake:
@@ -25,35 +35,29 @@ class Intake:
         self._images = images
 
     async def ready(
-        self,
-        project_id: UUID,
-        documents: Sequence[JobDocument | HypernodeError],
-        idempotencies: Sequence[Idempotency | None],
+        self, project_id: UUID, asked: Sequence[Asked | HypernodeError]
     ) -> list[Submission | Taken | HypernodeError]:
         """Each in its place: a submission with the digest of its image, the job that the same request made before, or
         why there is neither. An error in place of a document stays."""
-        outcomes: list[JobDocument | Taken | HypernodeError] = list(documents)
+        outcomes: list[Asked | Taken | HypernodeError] = list(asked)
+        documents = {place: one for place, one in enumerate(asked) if isinstance(one, Asked)}
         too_low = {
             place: refusal
-            for place, one in enumerate(documents)
-            if isinstance(one, JobDocument) and (refusal := await self._too_low(one)) is not None
+            for place, one in documents.items()
+            if (refusal := await self._too_low(one.document)) is not None
         }
         movable = [
             place
-            for place, one in enumerate(documents)
-            if isinstance(one, JobDocument) and (place in too_low or isinstance(one.runtime, ContainerRuntime))
+            for place, one in documents.items()
+            if place in too_low or isinstance(one.document.runtime, ContainerRuntime)
         ]
         if movable:
-            before = await self._submissions.earlier(project_id, [idempotencies[place] for place in movable])
+            before = await self._submissions.earlier(project_id, [documents[place].idempotency for place in movable])
             for place, known in zip(movable, before, strict=True):
                 outcomes[place] = known or too_low.get(place) or outcomes[place]
-        left = {place: one for place, one in enumerate(outcomes) if isinstance(one, JobDocument)}
-        for place, pinned in zip(left, await self._images.pin(project_id, list(left.values())), strict=True):
-            outcomes[place] = pinned
-        return [
-            _prepared(project_id, one, idempotency) if isinstance(one, JobDocument) else one
-            for one, idempotency in zip(outcomes, idempotencies, strict=True)
-        ]
+        left = [one.document for one in outcomes if isinstance(one, Asked)]
+        pinned = iter(await self._images.pin(project_id, left))
+        return [_prepared(project_id, one, next(pinned)) if isinstance(one, Asked) else one for one in outcomes]
 
     async def _too_low(self, document: JobDocument) -> CapTooLow | None:
         try:
@@ -63,8 +67,11 @@ class Intake:
         return None
 
 
-def _prepared(project_id: UUID, document: JobDocument, idempotency: Idempotency | None) -> Submission | HypernodeError:
+def _prepared(project_id: UUID, asked: Asked, pinned: JobDocument | HypernodeError) -> Submission | HypernodeError:
+    if isinstance(pinned, HypernodeError):
+        return pinned
     try:
-        return prepare(project_id, document, idempotency)
+        data = asked.data if pinned is asked.document else encode(pinned)
+        return prepare(project_id, pinned, data, asked.idempotency)
     except HypernodeError as error:
         return error

@@ -13,16 +13,14 @@ from hypernode.jobs.explain import explain
 from hypernode.jobs.lifecycle import JobState, TaskState
 from hypernode.jobs.logs import FrameReader, LogFrame
 from hypernode.jobs.logstore import LogRef, LogStore
-from hypernode.jobs.model import JobDocument
 from hypernode.jobs.service.cancel import Cancels, LiveAttempt
-from hypernode.jobs.service.intake import Intake
+from hypernode.jobs.service.intake import Asked, Intake
 from hypernode.jobs.service.read import Reader, fresh_view
 from hypernode.jobs.service.submit import Submission, Submissions, Taken
 from hypernode.jobs.views import Explanation, JobPage, JobView, LogEnd, LogEvent, TaskPage
 from hypernode.kernel import limits
 from hypernode.kernel.errors import HypernodeError, InvalidInput, NotFound
 from hypernode.market.service import Market
-from hypernode.tenancy.model import Idempotency
 
 log = logging.getLogger(__name__)
 
@@ -54,10 +52,10 @@ class Jobs:
         self.feed = feed
         self.streams = Streams()
 
-    async def submit(self, project_id: UUID, document: JobDocument, idempotency: Idempotency | None) -> JobView:
+    async def submit(self, project_id: UUID, asked: Asked) -> JobView:
         """Take a job. Raises CapTooLow, InvalidInput, InsufficientFunds, IdempotencyMismatch, Overloaded, and of its
         image what `Images.pin` gives."""
-        [ready] = await self._intake.ready(project_id, [document], [idempotency])
+        [ready] = await self._intake.ready(project_id, [asked])
         if isinstance(ready, HypernodeError):
             raise ready
         taken = ready if isinstance(ready, Taken) else await self._submissions.submit(ready)
@@ -66,13 +64,10 @@ class Jobs:
         return fresh_view(ready, taken.job_id, taken.submitted_at)
 
     async def submit_many(
-        self,
-        project_id: UUID,
-        documents: Sequence[JobDocument | HypernodeError],
-        idempotencies: Sequence[Idempotency | None],
+        self, project_id: UUID, asked: Sequence[Asked | HypernodeError]
     ) -> list[JobView | HypernodeError]:
         """Take several jobs, each for itself. An error in place of a document stays in its place."""
-        outcomes = await self._intake.ready(project_id, documents, idempotencies)
+        outcomes = await self._intake.ready(project_id, asked)
         wanted = [(place, one) for place, one in enumerate(outcomes) if isinstance(one, Submission)]
         answers = await self._submissions.submit_many([submission for _, submission in wanted])
         fresh: dict[UUID, JobView] = {}

@@ -17,7 +17,7 @@ from hypernode.events.hints import Hints
 from hypernode.events.model import Event
 from hypernode.events.service import record
 from hypernode.jobs import store
-from hypernode.jobs.model import JobDocument, encode_bounded
+from hypernode.jobs.model import JobDocument, bounded
 from hypernode.jobs.service.documents import Documents, KnownJob
 from hypernode.kernel import limits
 from hypernode.kernel.canonical import ContentId, content_id
@@ -56,9 +56,9 @@ class Taken(msgspec.Struct, frozen=True):
     submitted_at: datetime | None
 
 
-def prepare(project_id: UUID, document: JobDocument, idempotency: Idempotency | None) -> Submission:
-    """A submission in canonical form. Raises TooLarge."""
-    data = encode_bounded(document)
+def prepare(project_id: UUID, document: JobDocument, data: bytes, idempotency: Idempotency | None) -> Submission:
+    """A submission of a document, of which `data` are the canonical bytes. Raises TooLarge."""
+    bounded(data)
     return Submission(project_id, document, data, content_id(data), idempotency)
 
 
