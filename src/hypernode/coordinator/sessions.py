@@ -8,10 +8,10 @@ import functools
 import time
 from collections.abc import Iterator
 from typing import Final
-from uuid import UUID
 
 import msgspec
 
+from hypernode.db.uuids import uuid_of
 from hypernode.jobs.endings import Ref
 from hypernode.kernel.ids import uuid7
 from hypernode.market.offers import NEUTRAL, Holding, Offer, Standing, idle_offer
@@ -26,7 +26,7 @@ MISSED_BEATS: Final = 2
 one is enough in principle; two cost nothing."""
 
 _KNOWN_REFS: Final = 4096
-"""Leases whose names are kept: each is named in several messages, and a UUID is dear to make."""
+"""Leases whose names are kept: each is named in several messages."""
 
 
 class Held(msgspec.Struct):
@@ -167,4 +167,4 @@ def wire(ref: Ref) -> messages.LeaseRef:
 @functools.lru_cache(maxsize=_KNOWN_REFS)
 def unwire(ref: messages.LeaseRef) -> Ref:
     """A lease as the rooms name it."""
-    return Ref(UUID(bytes=ref.job_id), ref.task, ref.epoch)
+    return Ref(uuid_of(ref.job_id), ref.task, ref.epoch)

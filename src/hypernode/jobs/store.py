@@ -163,24 +163,21 @@ async def find_attempts(connection: Connection, items: Sequence[Report | Loss]) 
 async def end_attempts(connection: Connection, endings: Sequence[Ending]) -> None:
     """Write that attempts ended and where their tasks go. Raises InvariantViolated if one was not live after all."""
     refs = [e.attempt.ref for e in endings]
-    key = [r.job_id for r in refs], [r.task for r in refs], [r.epoch for r in refs]
-    attempts = await connection.execute(
+    attempts, tasks = await connection.fetchrow(
         queries.end_attempts,
-        *key,
+        [r.job_id for r in refs],
+        [r.task for r in refs],
+        [r.epoch for r in refs],
         [e.attempt_state.value for e in endings],
         [e.cause for e in endings],
         [e.detail for e in endings],
-    )
-    tasks = await connection.execute(
-        queries.move_tasks,
-        *key,
         [e.next.state.value for e in endings],
         [e.infrastructure_failures for e in endings],
         [e.job_failures for e in endings],
         [e.attempt.spent + e.price for e in endings],
     )
-    if {attempts, tasks} != {f"UPDATE {len(endings)}"}:
-        raise InvariantViolated(f"{len(endings)} attempts were to end: {attempts}, and of their tasks {tasks}")
+    if attempts != len(endings) or tasks != len(endings):
+        raise InvariantViolated(f"of {len(endings)} attempts {attempts} could end, and {tasks} of their tasks")
 
 
 async def update_jobs(connection: Connection, tallies: Sequence[Tally]) -> None:

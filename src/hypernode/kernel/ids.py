@@ -13,8 +13,13 @@ UploadId = NewType("UploadId", UUID)
 
 
 def uuid7() -> UUID:
-    """A new UUID of version 7: 48 bits of Unix milliseconds, then randomness."""
-    value = (time.time_ns() // 1_000_000) << 80 | secrets.randbits(80)
-    value = value & ~(0xF000 << 64) | 0x7000 << 64  # version
-    value = value & ~(0xC000 << 48) | 0x8000 << 48  # variant
-    return UUID(int=value)
+    """A new UUID of version 7."""
+    return UUID(bytes=uuid7_bytes())
+
+
+def uuid7_bytes() -> bytes:
+    """The 16 bytes of a new UUID of version 7: 48 bits of Unix milliseconds, then randomness."""
+    data = bytearray((time.time_ns() // 1_000_000).to_bytes(6, "big") + secrets.token_bytes(10))
+    data[6] = data[6] & 0x0F | 0x70  # version
+    data[8] = data[8] & 0x3F | 0x80  # variant
+    return bytes(data)

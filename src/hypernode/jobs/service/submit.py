@@ -13,6 +13,7 @@ import msgspec
 from hypernode.artifacts.service import ArtifactService
 from hypernode.db.batch import Batcher
 from hypernode.db.pool import Connection, Pool, run_transaction
+from hypernode.db.uuids import uuid_of
 from hypernode.events.hints import Hints
 from hypernode.events.model import Event
 from hypernode.events.service import record
@@ -22,7 +23,7 @@ from hypernode.jobs.service.documents import Documents, KnownJob
 from hypernode.kernel import limits
 from hypernode.kernel.canonical import ContentId, content_id
 from hypernode.kernel.errors import HypernodeError, InsufficientFunds
-from hypernode.kernel.ids import uuid7
+from hypernode.kernel.ids import uuid7_bytes
 from hypernode.kernel.money import show
 from hypernode.ledger import service as ledger_service
 from hypernode.ledger.service import Ledger
@@ -166,7 +167,7 @@ class Submissions:
                 answers.append(error)
                 continue
             available[item.project_id] -= item.hold
-            job_id = uuid7()
+            job_id = uuid_of(uuid7_bytes())
             earlier.add(item.project_id, item.idempotency, job_id)
             taken.append((job_id, item))
             answers.append(Taken(job_id, at))
