@@ -1,7 +1,8 @@
 """The rooms alone, without HTTP, WebSocket and nodes: what each of a job's four transactions costs at a given batch.
 
-`python -m bench.pipeline [BATCH …]` prints CPU per job by phase, of this process (the coordinator's part) and of
-PostgreSQL. Signatures are made and checked outside of what is measured, and shown by themselves.
+`python -m bench.pipeline [--distinct] [BATCH …]` prints CPU per job by phase, of this process (the coordinator's part)
+and of PostgreSQL. With `--distinct` no two jobs have the same document, otherwise all have. Signatures are made and
+checked outside of what is measured, and shown by themselves.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ from hypernode.db import migrate
 from hypernode.db.embedded import EmbeddedPostgres
 from hypernode.db.pool import create_pool
 from hypernode.jobs.endings import Ref, Report
-from hypernode.jobs.model import encode
+from hypernode.jobs.model import JobDocument, encode
 from hypernode.jobs.service.lease import Granted
 from hypernode.jobs.service.submit import prepare
 from hypernode.kernel import limits
@@ -72,10 +73,12 @@ class Cost(msgspec.Struct):
 class Pipeline:
     """Jobs in lockstep: a batch is submitted, leased, started and ended, then the next."""
 
-    def __init__(self, services: Services, postmaster: int, batch: int) -> None:
+    def __init__(self, services: Services, postmaster: int, batch: int, *, distinct: bool = False) -> None:
         self._services = services
         self._pids = {"database": [postmaster]}
         self._batch = batch
+        self._distinct = distinct
+        self._made = 0
         self._key = KeyPair.generate()
         self._project = UUID(int=0)
         self._nodes = Nodes()
@@ -114,7 +117,7 @@ class Pipeline:
         services, leases = self._services, self._services._leases
         made = [
             prepare(self._project, one, encode(one), Idempotency(f"{uuid7()}", hashlib.sha256(b"x").digest()))
-            for one in [document() for _ in range(self._batch)]
+            for one in [self._document() for _ in range(self._batch)]
         ]
         mark = self._mark()
         taken = await services._submissions.submit_many(made)
@@ -139,6 +142,10 @@ class Pipeline:
         assert all(one.price for one in settled)
         for one in given:
             self._nodes.give_back(one.offer, one.holding)
+
+    def _document(self) -> JobDocument:
+        self._made += 1
+        return document(code=f"pass  # {self._made}") if self._distinct else document()
 
     def _report(self, ref: Ref, content: str) -> Report:
         body = ReceiptBody(
@@ -189,18 +196,19 @@ async def rooms() -> AsyncIterator[tuple[Services, int]]:
                 await pool.close()
 
 
-async def measure(batch: int, jobs: int) -> Cost:
+async def measure(batch: int, jobs: int, *, distinct: bool = False) -> Cost:
     """What `jobs` jobs in batches of `batch` cost, on a fresh database."""
     async with rooms() as (services, postmaster):
-        return await Pipeline(services, postmaster, batch).run(max(10, jobs // batch))
+        return await Pipeline(services, postmaster, batch, distinct=distinct).run(max(10, jobs // batch))
 
 
 def main() -> None:
     """Print a line a batch size."""
     encode(document())
-    for batch in [int(text) for text in sys.argv[1:]] or [1, 16, 64, 256]:
+    distinct = "--distinct" in sys.argv
+    for batch in [int(text) for text in sys.argv[1:] if text != "--distinct"] or [1, 16, 64, 256]:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            cost = runner.run(measure(batch, min(12_000, 600 * batch)))
+            cost = runner.run(measure(batch, min(12_000, 600 * batch), distinct=distinct))
         for role in ("coordinator", "database"):
             by_phase = getattr(cost, role)
             parts = "  ".join(f"{phase} {1000 * by_phase[phase]:6.1f}" for phase in PHASES)
