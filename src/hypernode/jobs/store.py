@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Final
 from uuid import UUID
@@ -144,6 +144,11 @@ async def lock_jobs(connection: Connection, job_ids: Sequence[UUID]) -> dict[UUI
     """Hold jobs until the transaction ends, in the order of their ids."""
     rows = await connection.fetch(queries.lock_jobs, list(set(job_ids)))
     return {row["id"]: Tally.of(row) for row in rows}
+
+
+async def lock_open_jobs(connection: Connection, job_ids: Iterable[UUID]) -> set[UUID]:
+    """Hold those of these jobs that may get leases: that have not ended, and that nobody has cancelled."""
+    return {row[0] for row in await connection.fetch(queries.lock_open_jobs, list(set(job_ids)))}
 
 
 async def find_attempts(connection: Connection, items: Sequence[Report | Loss]) -> dict[Ref, Any]:

@@ -16,7 +16,6 @@ from hypernode.events.model import Event
 from hypernode.events.service import record
 from hypernode.jobs import store
 from hypernode.jobs.endings import Ref
-from hypernode.jobs.lifecycle import JobState
 from hypernode.jobs.service.documents import Documents, KnownJob
 from hypernode.jobs.store import Lease, queries
 from hypernode.kernel import limits
@@ -90,12 +89,11 @@ class Leases:
         asks: Mapping[str, Ask],
         sessions: Mapping[str, UUID],
     ) -> tuple[list[Granted], set[str]]:
-        tallies = await store.lock_jobs(connection, [a.ready.job_id for a in assignments])
+        open_jobs = await store.lock_open_jobs(connection, (a.ready.job_id for a in assignments))
         nodes = sorted({a.node for a in assignments})
         rows = await connection.fetch(queries.alive_nodes, nodes, [sessions[node] for node in nodes])
         alive = {row["node"] for row in rows}
         gone = set(nodes) - alive
-        open_jobs = {job_id for job_id, t in tallies.items() if not t.cancel_requested and t.state in _OPEN}
         # A range can only be taken from its front, so what is assigned of one must be left out as a whole if any is.
         by_range: dict[int, list[Assignment]] = {}
         for assignment in assignments:
@@ -187,6 +185,3 @@ class Leases:
 
 def _same(known: Ready | None, row: Any) -> bool:
     return known is not None and known.first == row["first"]
-
-
-_OPEN: Final = (JobState.QUEUED, JobState.RUNNING)
