@@ -37,6 +37,7 @@ from hypernode.agent.sandboxes.base import (
     Task,
     Usage,
 )
+from hypernode.collector import spare_the_collector
 
 BACKEND: Final = "noop-bench"
 _ENDED: Final = Outcome(
@@ -118,6 +119,7 @@ async def _main(home: Home, slots: int, stamps: Path | None, ready_fd: int) -> N
     online = asyncio.ensure_future(agent.online.wait())
     await asyncio.wait({running, online}, return_when=asyncio.FIRST_COMPLETED)
     if online.done():
+        spare_the_collector()
         os.write(ready_fd, msgspec.json.encode(Ready(os.getpid(), agent.status().connected_to or "")) + b"\n")
     os.close(ready_fd)
     await running

@@ -24,7 +24,7 @@ import uvloop
 from bench.load import document
 from bench.network import ASK
 from bench.usage import cpu_s
-from hypernode.coordinator.process import spare_the_collector
+from hypernode.collector import spare_the_collector
 from hypernode.coordinator.services import Services
 from hypernode.coordinator.sessions import Session
 from hypernode.coordinator.settings import Settings

@@ -22,6 +22,7 @@ import msgspec
 from hypernode.agent.agent import Agent
 from hypernode.agent.home import Home
 from hypernode.agent.sandboxes.base import SandboxError
+from hypernode.collector import spare_the_collector
 from hypernode.kernel.errors import HypernodeError, InternalError, Unavailable
 
 log = logging.getLogger("hypernode.agent")
@@ -141,6 +142,7 @@ async def _main(home: Home, say: Callable[[Ready], None], drain_s: float) -> Non
     try:
         await asyncio.wait({running, online}, return_when=asyncio.FIRST_COMPLETED)
         if online.done():
+            spare_the_collector()
             say(Ready(os.getpid(), agent.status().connected_to or ""))
         await running
     finally:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import gc
 import logging
 import os
 import sys
@@ -16,15 +15,13 @@ from typing import Final
 import msgspec
 import uvloop
 
+from hypernode.collector import spare_the_collector
 from hypernode.coordinator.serve import Running, serve
 from hypernode.coordinator.settings import Settings
 from hypernode.kernel import limits
 from hypernode.kernel.errors import HypernodeError, InternalError
 
 log = logging.getLogger("hypernode.coordinator")
-
-COLLECT_AFTER: Final = 20_000
-"""Containers allocated and not freed between two looks for cycles: some MB."""
 
 EXIT_OK: Final = 0
 EXIT_REFUSED: Final = 1
@@ -80,15 +77,6 @@ def run(settings: Settings, tell: Callable[[Ready], None] | None = None) -> int:
         log.critical("the coordinator ends: unexpected error", exc_info=error)
         return EXIT_BUG
     return EXIT_OK
-
-
-def spare_the_collector() -> None:
-    """Look for cycles less often, and not among what was loaded at start, which is for ever: under load each young
-    collection would find nothing and promote thousands of jobs on their way, which the old ones then walk through
-    again and again (a third of the coordinator's time, measured)."""
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(COLLECT_AFTER, 20, 20)
 
 
 def configure_logging() -> None:
