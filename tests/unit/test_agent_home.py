@@ -94,7 +94,6 @@ async def test_a_journal_keeps_results_until_they_are_forgotten(tmp_path: Path) 
     refs = [LeaseRef(bytes([number]) * 16, number, 1) for number in range(100)]
     for ref in refs:
         journal.take(ref)
-    journal.running(refs[1])
     await asyncio.gather(*(journal.finish(Finished(ref, b"body", b"s" * 64)) for ref in refs[2:]))
     for ref in refs[3:]:
         journal.forget(ref, done=1, earned=7)
@@ -107,6 +106,36 @@ async def test_a_journal_keeps_results_until_they_are_forgotten(tmp_path: Path) 
     assert again.recovered.finished == (Finished(refs[2], b"body", b"s" * 64),)
     assert again.totals == Totals(97, 1, 97 * 7)
     again.close()
+
+
+async def test_a_result_is_on_disk_when_the_journal_says_so(tmp_path: Path) -> None:
+    path = tmp_path / "journal.sqlite"
+    journal = Journal(path)
+    refs = [LeaseRef(bytes([number]) * 16, number, 1) for number in range(50)]
+    for ref in refs:
+        journal.take(ref)
+    for number, ref in enumerate(refs):
+        await journal.finish(Finished(ref, b"body", b"s" * 64))
+        assert read_totals(path)[1] == number + 1  # by another connection, as an agent started after a crash would
+    journal.forget(refs[0], done=1)
+    journal.take(refs[0])  # what is said last is true
+    journal.close()
+    again = Journal(path)
+    assert again.recovered.interrupted == (refs[0],)
+    assert [result.lease for result in again.recovered.finished] == refs[1:]
+    again.close()
+
+
+async def test_what_nobody_waits_for_is_written_down_soon(tmp_path: Path) -> None:
+    path = tmp_path / "journal.sqlite"
+    journal = Journal(path)
+    journal.take(LEASE)
+    with sqlite3.connect(path) as other:
+        async with asyncio.timeout(30):
+            while not other.execute("select state from leases").fetchall():
+                await asyncio.sleep(0.005)
+    other.close()
+    journal.close()
 
 
 def test_a_journal_that_cannot_be_read_says_what_to_do(tmp_path: Path) -> None:

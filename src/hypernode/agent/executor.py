@@ -255,7 +255,6 @@ class Executor:
 
     def _started(self, work: Work) -> None:
         running = self._leases.started(work.held)
-        self._tools.journal.running(work.lease)
         if self._online:
             self._outbox.put(running)
 

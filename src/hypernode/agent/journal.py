@@ -1,7 +1,9 @@
 """What a node must not forget: which leases it took, and results no coordinator has acknowledged yet.
 
-One thread owns the SQLite file. Writes asked for while a commit is under way form the next one, so a busy node syncs
-its disk a few hundred times a second however many leases end in that second.
+One thread owns the SQLite file. What changes is put together by lease, and only what is true in the end is written: a
+commit for all results of one step of the event loop, and the next when that one is on disk. So a busy node syncs its
+disk a few hundred times a second however many leases end in that second, and a lease that ends before it was written
+down costs one row.
 """
 
 from __future__ import annotations
@@ -21,8 +23,8 @@ from hypernode.kernel.errors import InternalError, InvalidInput
 from hypernode.protocol.messages import LeaseRef
 
 SCHEMA_VERSION: Final = 1
-GROUP: Final = 512
-"""Most writes in one commit."""
+COMPANY_S: Final = 0.05
+"""How long what nobody waits for (leases taken, leases forgotten) may wait for a result to be written with."""
 
 _SCHEMA: Final = """
 create table if not exists leases (
@@ -38,9 +40,9 @@ create table if not exists leases (
 ) without rowid;
 create table if not exists totals (name text primary key, amount integer not null) without rowid;
 """
-_TOTAL: Final = (
-    "insert into totals values (?, ?) on conflict (name) do update set amount = totals.amount + excluded.amount"
-)
+_KEEP: Final = "insert or replace into leases values (?, ?, ?, ?, ?, ?, ?)"
+_FORGET: Final = "delete from leases where job_id = ? and task = ? and epoch = ?"
+_COUNT: Final = "insert or replace into totals values (?, ?)"
 
 
 class JournalDamaged(InvalidInput):
@@ -81,26 +83,42 @@ class Totals(msgspec.Struct, frozen=True):
     earned: int = 0
 
 
-_Write = tuple[str, tuple[object, ...]]
+_Row = tuple[bytes, int, int, str, int, bytes | None, bytes | None]
+
+
+class _Changes:
+    """What is to be written by one commit."""
+
+    __slots__ = ("rows", "totals", "waiting")
+
+    def __init__(self) -> None:
+        self.rows: dict[LeaseRef, _Row | None] = {}
+        """The latest of each lease; None: forgotten."""
+        self.totals: Totals | None = None
+        """If they have changed."""
+        self.waiting: list[asyncio.Future[None]] = []
 
 
 class Journal:
-    """Opened for as long as the agent runs. Writes are made in the order of the calls.
+    """Opened for as long as the agent runs; called in its event loop. Nothing is written before what was said earlier.
 
-    `finish` returns when the result is on disk. The others return at once: losing the last of them in a crash costs
-    at most one attempt or one repeated report, both of which the protocol expects.
+    `finish` returns when the result is on disk. The others return at once and are on disk a moment later: losing the
+    last of them in a crash costs at most one attempt or one repeated report, both of which the protocol expects.
     """
 
     def __init__(self, path: Path, on_failure: Callable[[BaseException], None] | None = None) -> None:
-        """Opens or makes the file. Raises JournalDamaged. `on_failure` is called once, from the journal's thread, when
-        a write fails; nothing is written after that."""
+        """Opens or makes the file. Raises JournalDamaged. `on_failure` is called once, in the event loop, when a write
+        fails; nothing is written after that."""
         self._path = path
         self._on_failure = on_failure
-        self._queue: queue.SimpleQueue[tuple[list[_Write], Callable[[BaseException | None], None] | None] | None] = (
-            queue.SimpleQueue()
-        )
+        self._changes = _Changes()
+        self._next: asyncio.Handle | None = None
+        """When the next commit begins, unless one is under way."""
+        self._urgent = False
+        self._under_way = False
+        self._queue: queue.SimpleQueue[tuple[_Changes, asyncio.AbstractEventLoop] | None] = queue.SimpleQueue()
         self._totals = Totals()
-        self._failed: BaseException | None = None
+        self._failed: JournalFailed | None = None
         self.recovered = self._open()
         self._thread = threading.Thread(target=self._write_all, name="journal", daemon=True)
         self._thread.start()
@@ -112,41 +130,74 @@ class Journal:
 
     def take(self, lease: LeaseRef) -> None:
         """A lease was accepted."""
-        self._put([("insert or ignore into leases values (?, ?, ?, 'taken', ?, null, null)", (*_key(lease), _now()))])
-
-    def running(self, lease: LeaseRef) -> None:
-        """Its process has started."""
-        self._put([("update leases set state = 'running' where (job_id, task, epoch) = (?, ?, ?)", _key(lease))])
+        self._changes.rows[lease] = (lease.job_id, lease.task, lease.epoch, "taken", _now(), None, None)
+        self._schedule(urgent=False)
 
     async def finish(self, finished: Finished) -> None:
         """Keep a result until it is acknowledged. On disk on return. Raises JournalFailed."""
-        loop = asyncio.get_running_loop()
-        written: asyncio.Future[None] = loop.create_future()
-
-        def done(error: BaseException | None) -> None:
-            loop.call_soon_threadsafe(_settle, written, error)
-
-        row = (*_key(finished.lease), _now(), finished.body, finished.signature)
-        self._put([("insert or replace into leases values (?, ?, ?, 'finished', ?, ?, ?)", row)], done)
+        written: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        lease = finished.lease
+        row = (lease.job_id, lease.task, lease.epoch, "finished", _now(), finished.body, finished.signature)
+        self._changes.rows[lease] = row
+        self._changes.waiting.append(written)
+        self._schedule(urgent=True)
         await written
 
     def forget(self, lease: LeaseRef, *, done: int = 0, failed: int = 0, earned: int = 0) -> None:
         """A lease is over for this node: acknowledged, refused or dropped. The counts go into the totals."""
         totals = self._totals
-        self._totals = Totals(totals.done + done, totals.failed + failed, totals.earned + earned)
-        writes: list[_Write] = [("delete from leases where (job_id, task, epoch) = (?, ?, ?)", _key(lease))]
-        for name, amount in (("done", done), ("failed", failed), ("earned", earned)):
-            if amount:
-                writes.append((_TOTAL, (name, amount)))
-        self._put(writes)
+        self._changes.rows[lease] = None
+        self._changes.totals = self._totals = Totals(totals.done + done, totals.failed + failed, totals.earned + earned)
+        self._schedule(urgent=False)
 
     def close(self) -> None:
         """Write what is waiting, and end. Idempotent."""
+        if self._changes.rows:
+            self._hand_over()
         self._queue.put(None)
         self._thread.join()
 
-    def _put(self, writes: list[_Write], done: Callable[[BaseException | None], None] | None = None) -> None:
-        self._queue.put((writes, done))
+    # ── in the event loop ───────────────────────────────────────────────────────────────────────────────────────────
+
+    def _schedule(self, *, urgent: bool) -> None:
+        """See to it that a commit comes: at once, which is after this step of the loop, or when there is company."""
+        if self._under_way:
+            self._urgent = self._urgent or urgent
+        elif self._next is None or (urgent and not self._urgent):
+            if self._next is not None:
+                self._next.cancel()
+            loop = asyncio.get_running_loop()
+            self._urgent = urgent
+            self._next = loop.call_soon(self._hand_over) if urgent else loop.call_later(COMPANY_S, self._hand_over)
+
+    def _hand_over(self) -> None:
+        """Hand what waits to the thread."""
+        if self._next is not None:
+            self._next.cancel()
+            self._next = None
+        self._under_way = True
+        self._urgent = False
+        self._queue.put((self._changes, asyncio.get_running_loop()))
+        self._changes = _Changes()
+
+    def _committed(self, changes: _Changes, error: JournalFailed | None) -> None:
+        self._under_way = False
+        if error is not None and self._failed is None:
+            self._failed = error
+            if self._on_failure is not None:
+                self._on_failure(error)
+        for waiter in changes.waiting:
+            if waiter.cancelled():
+                continue
+            if error is None:
+                waiter.set_result(None)
+            else:
+                waiter.set_exception(error)
+        if self._changes.rows:
+            urgent, self._urgent = self._urgent, False
+            self._schedule(urgent=urgent)
+
+    # ── in its thread ───────────────────────────────────────────────────────────────────────────────────────────────
 
     def _open(self) -> Recovered:
         try:
@@ -171,33 +222,26 @@ class Journal:
 
     def _write_all(self) -> None:
         connection = _connect(self._path)
-        ending = False
-        while not ending:
-            group = [self._queue.get()]
-            while len(group) < GROUP and not self._queue.empty():
-                group.append(self._queue.get())
-            ending = None in group
-            items = [item for item in group if item is not None]
-            error: BaseException | None = self._failed
-            if items and error is None:
-                error = self._commit(connection, [write for writes, _ in items for write in writes])
-            for _, done in items:
-                if done is not None:
-                    done(error)
+        failed: JournalFailed | None = None
+        while (item := self._queue.get()) is not None:
+            changes, loop = item
+            # What a failed sync left on disk is unknown, so this process must not go on writing to it.
+            failed = failed or self._commit(connection, changes)
+            loop.call_soon_threadsafe(self._committed, changes, failed)
         connection.close()
 
-    def _commit(self, connection: sqlite3.Connection, writes: list[_Write]) -> BaseException | None:
+    def _commit(self, connection: sqlite3.Connection, changes: _Changes) -> JournalFailed | None:
+        rows = changes.rows
         try:
             connection.execute("begin immediate")
-            for sql, values in writes:
-                connection.execute(sql, values)
+            connection.executemany(_KEEP, [row for row in rows.values() if row is not None])
+            connection.executemany(_FORGET, [_key(lease) for lease, row in rows.items() if row is None])
+            if changes.totals is not None:
+                connection.executemany(_COUNT, msgspec.structs.asdict(changes.totals).items())
             connection.execute("commit")
         except sqlite3.Error as cause:
-            # What a failed sync left on disk is unknown, so this process must not go on writing to it.
-            self._failed = error = JournalFailed(f"{self._path}: {cause}")
+            error = JournalFailed(f"{self._path}: {cause}")
             error.__cause__ = cause
-            if self._on_failure is not None:
-                self._on_failure(error)
             return error
         return None
 
@@ -240,12 +284,3 @@ def _key(lease: LeaseRef) -> tuple[bytes, int, int]:
 
 def _now() -> int:
     return time.time_ns() // 1_000_000
-
-
-def _settle(future: asyncio.Future[None], error: BaseException | None) -> None:
-    if future.cancelled():
-        return
-    if error is None:
-        future.set_result(None)
-    else:
-        future.set_exception(error)
