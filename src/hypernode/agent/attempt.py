@@ -63,10 +63,12 @@ class Attempt:
         backend: Backend,
         *,
         key: str,
+        log_path: Path,
         on_started: Callable[[], None],
         on_log: Callable[[int], None],
     ) -> None:
-        """`key` names its files; `on_started`: the job's process runs; `on_log`: its log has this many bytes now."""
+        """`key` names its files, `log_path` is one of them. `on_started`: the job's process runs; `on_log`: its log has
+        this many bytes now."""
         self._tools = tools
         self._message = lease
         self._document = document
@@ -80,9 +82,7 @@ class Attempt:
         self._broken: OSError | None = None
         self._traffic: Traffic | None = None
         self.key = key
-        self.log_path = log_path(tools.home, self.key)
-        self.spool = spool_path(tools.home, self.key)
-        self._log = LogFile(self.log_path, lambda: on_log(self._log.size_bytes))
+        self._log = LogFile(log_path, lambda: on_log(self._log.size_bytes))
 
     async def run(self) -> tuple[Finished, ReceiptBody]:
         """Prepare, run, collect, sign, write down. The result (as signed, and as a struct) is on disk on return.
@@ -120,7 +120,10 @@ class Attempt:
             collected = None
             if task.outputs and ended.reason not in (Reason.CANCELLED, Reason.INFRASTRUCTURE):
                 collected = await sandbox.outputs(
-                    task.key, self._document.outputs, self.spool, plan.collect_limits(self._document)
+                    task.key,
+                    self._document.outputs,
+                    spool_path(self._tools.home, self.key),
+                    plan.collect_limits(self._document),
                 )
             judge = judge_run if isinstance(self._document.runtime, WasmRuntime) else plan.judge
             verdict = judge(self._document, ended, collected)
@@ -148,12 +151,12 @@ class Attempt:
             case WasmRuntime() as runtime:
                 wasm = self._wasm
                 assert wasm is not None, "the sandbox offers WebAssembly"
-                inputs = await stack.enter_async_context(self._tools.cache.hold(list(document.artifacts), lease))
+                inputs = await self._inputs(stack)
                 sha256 = document.inputs[runtime.module].sha256
                 compiled = await stack.enter_async_context(wasm.compiled(sha256, inputs[sha256]))
                 return wasm.task(lease, document, runtime, inputs, compiled)
             case ContainerRuntime() as container:
-                inputs = await stack.enter_async_context(self._tools.cache.hold(list(document.artifacts), lease))
+                inputs = await self._inputs(stack)
                 return plan.container_task(lease, document, inputs, await self._pull(stack, container))
 
     async def _pull(self, stack: AsyncExitStack, runtime: ContainerRuntime) -> Image:
@@ -170,13 +173,20 @@ class Attempt:
         except ImageError as error:
             raise GiveBack(error.code, str(error), job_fault=error.job_fault) from error
 
+    async def _inputs(self, stack: AsyncExitStack) -> dict[str, Path]:
+        """The files of the inputs by SHA-256, held until the stack unwinds."""
+        artifacts = list(self._document.artifacts)
+        if not artifacts:
+            return {}
+        return await stack.enter_async_context(self._tools.cache.hold(artifacts, self._message.lease))
+
     async def _fetch(self, stack: AsyncExitStack, runtime: PythonRuntime) -> tuple[Environment, dict[str, Path]]:
         """Inputs and environment of a Python job."""
-        document, lock = self._document, None
+        lock = None
         requirements = runtime.requirements
         if requirements is not None and requirements.size_bytes > limits.LOCK_BYTES:
             raise GiveBack("environment.bad_lock", f"a lock has at most {limits.LOCK_BYTES} bytes", job_fault=True)
-        inputs = await stack.enter_async_context(self._tools.cache.hold(list(document.artifacts), self._message.lease))
+        inputs = await self._inputs(stack)
         if requirements is not None:
             lock = await asyncio.to_thread(inputs[requirements.sha256].read_bytes)
         try:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import logging
 from collections.abc import Awaitable, Callable
-from functools import partial
 from typing import Final
 
 import msgspec
@@ -31,6 +31,9 @@ log = logging.getLogger(__name__)
 
 DELIVER_S: Final = 7 * 24 * 3600.0
 """How long one output is tried to be delivered; a coordinator drops the lease long before."""
+
+DOCUMENTS: Final = 16
+"""Job documents that are remembered, the largest of which has DOCUMENT_BYTES."""
 
 
 class Executor:
@@ -93,10 +96,11 @@ class Executor:
             document,
             backend,
             key=work.key,
+            log_path=work.log_path,
             on_started=lambda: self._started(work),
             on_log=lambda size_bytes: self._grown(work, size_bytes),
         )
-        work.task = self._group.create_task(self._to_its_end(work, partial(self._run, work, work.attempt)))
+        work.task = self._group.create_task(self._to_its_end(work, functools.partial(self._run, work, work.attempt)))
 
     def cancel(self, lease: LeaseRef) -> None:
         """The client cancelled. What has ended already is delivered as it ended."""
@@ -157,7 +161,9 @@ class Executor:
                 continue
             held = self._leases.recover(result.lease)
             work = self._works[result.lease] = Work(home, held, body.run.log_bytes)
-            work.task = self._group.create_task(self._to_its_end(work, partial(self._deliver, work, result, body)))
+            work.task = self._group.create_task(
+                self._to_its_end(work, functools.partial(self._deliver, work, result, body))
+            )
         if interrupted or finished:
             log.info("recovered: %d interrupted, %d results to deliver", len(interrupted), len(finished))
 
@@ -183,7 +189,7 @@ class Executor:
         if self.draining:
             return GiveBack(STOPPING, "the node is stopping")
         try:
-            document = decode_canonical(message.document)
+            document = _document(message.document)
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             return GiveBack(BAD_DOCUMENT, f"this node cannot read the job document: {error}")
         try:
@@ -293,6 +299,12 @@ class Executor:
     async def _remove_files(self, lease: LeaseRef) -> None:
         await remove_files(self._tools.home, lease)
         self.changed.set()
+
+
+@functools.lru_cache(maxsize=DOCUMENTS)
+def _document(data: bytes) -> JobDocument:
+    """A job document, decoded once for all tasks of an array and all jobs that are the same."""
+    return decode_canonical(data)
 
 
 class _Key:

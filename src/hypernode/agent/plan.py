@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
-from uuid import UUID
 
 import msgspec
 
@@ -17,7 +16,7 @@ from hypernode.agent.sandboxes.base import PROXY_PORT, Image, Limits, Mount, Rea
 from hypernode.agent.sandboxes.base import Outcome as SandboxOutcome
 from hypernode.jobs.model import ContainerRuntime, JobDocument, PythonRuntime
 from hypernode.jobs.outputs import Patterns
-from hypernode.kernel import limits
+from hypernode.kernel import ids, limits
 from hypernode.kernel.canonical import content_id
 from hypernode.ledger.receipt import Outcome, OutputFile, ReceiptBody, Run, Traffic, Work
 from hypernode.protocol.messages import LeaseRef
@@ -43,7 +42,7 @@ _OUTCOMES: Final = {
 
 def lease_key(lease: LeaseRef) -> str:
     """The lease as a file name: job, task and epoch."""
-    return f"{UUID(bytes=lease.job_id)}-{lease.task}-{lease.epoch}"
+    return f"{ids.text(lease.job_id)}-{lease.task}-{lease.epoch}"
 
 
 def task(lease: LeaseRef, document: JobDocument, inputs: Mapping[str, Path], environment: Environment) -> Task:
@@ -132,7 +131,7 @@ def _own_variables(lease: LeaseRef, document: JobDocument) -> dict[str, str]:
     own = {
         "HYPERNODE_IN": "/in",
         "HYPERNODE_OUT": "/out",
-        "HYPERNODE_JOB_ID": str(UUID(bytes=lease.job_id)),
+        "HYPERNODE_JOB_ID": ids.text(lease.job_id),
         "HYPERNODE_ATTEMPT": str(lease.epoch),
     }
     if document.array is not None:
@@ -198,7 +197,7 @@ def judge(document: JobDocument, ended: SandboxOutcome, collected: Collected | N
         return Verdict(_OUTCOMES[ended.reason], None, None, outputs, (f"ended: {why}", *notes))
     if ended.signal is not None:
         return Verdict(Outcome.SIGNALLED, None, ended.signal, outputs, (f"ended by signal {ended.signal}", *notes))
-    if ended.exit_code == 0:
+    if ended.exit_code == 0 and document.outputs:
         if collected is not None and collected.rejected_count:
             return Verdict(Outcome.OUTPUT_LIMIT, 0, None, outputs, notes)
         missing = Patterns(document.outputs).missing(file.path for file in outputs)
@@ -245,7 +244,7 @@ def receipt_body(
             outputs=verdict.outputs,
         ),
         run=Run(
-            job_id=str(UUID(bytes=lease.job_id)),
+            job_id=ids.text(lease.job_id),
             epoch=lease.epoch,
             node=node,
             started_at_ms=started_at_ms,

@@ -19,12 +19,26 @@ from hypernode.protocol.messages import LeaseRef
 class Work:
     """What belongs to one lease beside its place in the table."""
 
-    __slots__ = ("attempt", "begun", "ending", "held", "key", "name", "outputs", "said", "sender", "since", "task")
+    __slots__ = (
+        "attempt",
+        "begun",
+        "ending",
+        "held",
+        "key",
+        "log_path",
+        "name",
+        "outputs",
+        "said",
+        "sender",
+        "since",
+        "task",
+    )
 
     def __init__(self, home: Home, held: Held, log_bytes: int = 0) -> None:
         self.held = held
         self.key = lease_key(held.lease)
-        self.sender = LogSender(held.lease, log_path(home, self.key), log_bytes)
+        self.log_path = log_path(home, self.key)
+        self.sender = LogSender(held.lease, self.log_path, log_bytes)
         self.name = ""
         self.outputs = True
         """Whether it may have files in the spool."""

@@ -12,6 +12,12 @@ JobId = NewType("JobId", UUID)
 UploadId = NewType("UploadId", UUID)
 
 
+def text(data: bytes) -> str:
+    """The 16 bytes of a UUID as everybody writes it: what `str(UUID(bytes=data))` gives, at a sixth of its cost."""
+    digits = data.hex()
+    return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
+
+
 def uuid7() -> UUID:
     """A new UUID of version 7."""
     return UUID(bytes=uuid7_bytes())
