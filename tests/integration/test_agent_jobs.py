@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import hashlib
 import os
 import sys
@@ -16,9 +17,11 @@ import pytest
 from hypernode.agent import interpreter as interpreters
 from hypernode.agent import plan
 from hypernode.agent.agent import Agent
+from hypernode.agent.attempt import Attempt
 from hypernode.agent.environments import EnvironmentCache
 from hypernode.agent.sandboxes.base import Capabilities
 from hypernode.agent.sandboxes.bubblewrap import BubblewrapSandbox
+from hypernode.agent.work import Work
 from hypernode.jobs.model import JobDocument, encode
 from hypernode.kernel import limits
 from hypernode.ledger.receipt import Outcome, encode_body, work_id
@@ -130,6 +133,21 @@ async def test_runs_a_job_and_signs_what_happened(network: Network) -> None:
         assert (agent.status().totals.done, agent.status().totals.earned) == (1, 90)
         await until(agent, lambda: network.files() == [])
         assert any(lease in beat.leases for beat in fake.heartbeats) or fake.heartbeats
+
+
+async def test_what_has_ended_is_freed_without_the_collector(network: Network) -> None:
+    fake = network.fake
+    gc.disable()  # under load it would walk through thousands of leases, to find those that point at themselves
+    try:
+        async with network.agent_running() as agent:
+            for document in (job("print(1)"), job("raise SystemExit(1)"), job("pass", outputs=["there.txt"])):
+                fake.lease(document)
+                await fake.result()
+            await settled(agent)
+            await until(agent, lambda: network.files() == [])
+            assert not [thing for thing in gc.get_objects() if isinstance(thing, Attempt | Work)]
+    finally:
+        gc.enable()
 
 
 async def test_how_jobs_end(network: Network) -> None:

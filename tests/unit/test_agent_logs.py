@@ -25,7 +25,7 @@ def frames_of(path: Path) -> list[tuple[int, bytes]]:
 
 
 def made(path: Path) -> LogFile:
-    return LogFile(path, lambda: None, clock_ms=lambda: 1)
+    return LogFile(path, lambda size_bytes: None, clock_ms=lambda: 1)
 
 
 async def test_small_writes_share_a_frame_and_keep_their_order(tmp_path: Path) -> None:
@@ -42,7 +42,7 @@ async def test_small_writes_share_a_frame_and_keep_their_order(tmp_path: Path) -
 
 async def test_a_write_arrives_soon_without_company(tmp_path: Path) -> None:
     written = asyncio.Event()
-    log = LogFile(tmp_path / "log", written.set)
+    log = LogFile(tmp_path / "log", lambda size_bytes: written.set())
     log.write(STDOUT, b"x")
     await asyncio.wait_for(written.wait(), 5)
     assert frames_of(tmp_path / "log") == [(STDOUT, b"x")]

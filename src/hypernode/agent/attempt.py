@@ -82,7 +82,7 @@ class Attempt:
         self._broken: OSError | None = None
         self._traffic: Traffic | None = None
         self.key = key
-        self._log = LogFile(log_path, lambda: on_log(self._log.size_bytes))
+        self._log = LogFile(log_path, on_log)
 
     async def run(self) -> tuple[Finished, ReceiptBody]:
         """Prepare, run, collect, sign, write down. The result (as signed, and as a struct) is on disk on return.

@@ -200,7 +200,10 @@ class Executor:
         return GiveBack(BUSY, why) if why is not None else (document, backend)
 
     async def _run(self, work: Work, attempt: Attempt) -> None:
-        finished, body = await attempt.run()
+        try:
+            finished, body = await attempt.run()
+        finally:
+            work.attempt = None  # it knows its work: together they would stay until the collector finds them
         self._leases.finished(work.held)
         self.changed.set()
         await self._deliver(work, finished, body)

@@ -48,11 +48,11 @@ class LogFile:
     def __init__(
         self,
         path: Path,
-        on_written: Callable[[], None],
+        on_written: Callable[[int], None],
         *,
         clock_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
     ) -> None:
-        """`on_written` is called whenever the file has grown."""
+        """`on_written` is called whenever the file has grown, with its bytes."""
         self._path = path
         self._on_written = on_written
         self._clock_ms = clock_ms
@@ -156,7 +156,7 @@ class LogFile:
         self._file.write(out)
         self._hash.update(out)
         self.size_bytes += len(out)
-        self._on_written()
+        self._on_written(self.size_bytes)
 
 
 class LogSender:
