@@ -32,14 +32,22 @@ class Hint:
         """Return when it happened after `seen` was taken, or after `timeout_s`."""
         if self._happened != seen:
             return
-        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        # Not `wait_for`, whose task would be woken a turn of the loop later: after whoever answers the request that gave
+        # the hint, where the work could have been on its way to the database meanwhile.
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[None] = loop.create_future()
         self._waiting.add(future)
+        timer = loop.call_later(timeout_s, _let_go, future)
         try:
-            await asyncio.wait_for(future, timeout_s)
-        except TimeoutError:
-            pass
+            await future
         finally:
+            timer.cancel()
             self._waiting.discard(future)
+
+
+def _let_go(future: asyncio.Future[None]) -> None:
+    if not future.done():
+        future.set_result(None)
 
 
 class ProjectHints:
