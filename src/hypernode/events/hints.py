@@ -32,8 +32,8 @@ class Hint:
         """Return when it happened after `seen` was taken, or after `timeout_s`."""
         if self._happened != seen:
             return
-        # Not `wait_for`, whose task would be woken a turn of the loop later: after whoever answers the request that gave
-        # the hint, where the work could have been on its way to the database meanwhile.
+        # Not `wait_for`, which would wake its caller a turn of the loop later: after whoever answers the request that
+        # gave the hint, where the question for work could have been on its way to the database meanwhile.
         loop = asyncio.get_running_loop()
         future: asyncio.Future[None] = loop.create_future()
         self._waiting.add(future)
