@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import time
 from collections.abc import Sequence
@@ -101,6 +102,7 @@ class Scheduler:
             private = [grant for one in given if (grant := self._settle(one, kept.get(_key(one.assignment))))]
         self._metrics.leases.inc(len(granted))
         await self._logins.send(private)
+        await asyncio.sleep(0)  # what was granted goes out before the next look
         for node in gone:
             # Else its offer would take the same work again and again, which others could do.
             if self._sessions.get(node) is sessions[node]:
