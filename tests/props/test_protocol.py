@@ -69,7 +69,7 @@ from_coordinator = st.one_of(
     st.builds(messages.Cancel, leases),
     st.builds(messages.Drop, leases, words),
     st.builds(messages.LogAck, leases, st.integers(0, limits.LOG_BYTES)),
-    st.builds(messages.ReportAck, leases, words, st.integers(0, 2**53), st.integers(0, 2**53)),
+    st.builds(messages.ReportAck, leases, words, st.integers(0, 2**53 - 1), st.integers(0, 2**53 - 1)),
     st.builds(messages.Closing, words, words, st.booleans()),
 )
 

@@ -152,6 +152,16 @@ def test_a_journal_that_cannot_be_read_says_what_to_do(tmp_path: Path) -> None:
     assert read_totals(tmp_path / "none") == (Totals(), 0)
 
 
+async def test_what_no_column_holds_ends_the_agent_too(tmp_path: Path) -> None:
+    failures: list[BaseException] = []
+    journal = Journal(tmp_path / "journal.sqlite", failures.append)
+    journal.forget(LEASE, done=1, earned=2**63)
+    with pytest.raises(JournalFailed):
+        await journal.finish(Finished(LEASE, b"body", b"s" * 64))
+    assert len(failures) == 1
+    journal.close()
+
+
 async def test_a_journal_that_cannot_be_written_stops_the_agent(tmp_path: Path) -> None:
     path = tmp_path / "journal.sqlite"
     failures: list[BaseException] = []

@@ -239,7 +239,7 @@ class Journal:
             if changes.totals is not None:
                 connection.executemany(_COUNT, msgspec.structs.asdict(changes.totals).items())
             connection.execute("commit")
-        except sqlite3.Error as cause:
+        except (sqlite3.Error, OverflowError) as cause:  # no column holds more than 64 bits
             error = JournalFailed(f"{self._path}: {cause}")
             error.__cause__ = cause
             return error

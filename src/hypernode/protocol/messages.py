@@ -31,6 +31,8 @@ LEASE_TOKEN_CONTEXT: Final = "lease token v1"
 Sha256 = Annotated[bytes, Meta(min_length=32, max_length=32)]
 Epoch = Annotated[int, Meta(ge=1, le=2**31 - 1)]
 Offset = Annotated[int, Meta(ge=0, le=limits.LOG_BYTES)]
+Amount = Annotated[int, Meta(ge=0, le=limits.MICRO_HYPER)]
+"""In µHYPER."""
 Text = Annotated[str, Meta(max_length=1024)]
 
 
@@ -113,8 +115,8 @@ class ReportAck(_Message, frozen=True, tag="report_ack"):
 
     lease: LeaseRef
     code: Text
-    price: int = 0
-    earned: int = 0
+    price: Amount = 0
+    earned: Amount = 0
 
 
 class Closing(_Message, frozen=True, tag="closing"):
