@@ -9,6 +9,7 @@ from typing import Final
 
 from hypernode.coordinator.metrics import Metrics
 from hypernode.coordinator.sessions import Session, Sessions, wire
+from hypernode.events.hints import Hints
 from hypernode.jobs.endings import Loss, Ref, Report
 from hypernode.jobs.logstore import EMPTY_LOG, LogDigest, LogRef, LogStore
 from hypernode.jobs.service.end import Endings, Settled
@@ -33,11 +34,14 @@ _CODE: Final = re.compile(r"^[a-z][a-z0-9_.]{0,63}$")
 class Reports:
     """Starts, logs and ends of attempts, as nodes report them."""
 
-    def __init__(self, leases: Leases, endings: Endings, logs: LogStore, sessions: Sessions, metrics: Metrics) -> None:
+    def __init__(
+        self, leases: Leases, endings: Endings, logs: LogStore, sessions: Sessions, hints: Hints, metrics: Metrics
+    ) -> None:
         self._leases = leases
         self._endings = endings
         self._logs = logs
         self._sessions = sessions
+        self._hints = hints
         self._metrics = metrics
         self._settled = metrics.ended.labels("settled")
 
@@ -119,7 +123,7 @@ class Reports:
 
     def drop(self, session: Session, ref: Ref, code: str) -> None:
         """Tell a node that a lease is not its any more."""
-        session.release(ref)
+        self._release(session, ref)
         session.send(messages.Drop(wire(ref), code))
 
     def _refuse(self, session: Session, ref: Ref, error: HypernodeError) -> None:
@@ -128,9 +132,14 @@ class Reports:
         session.send(messages.ReportAck(wire(ref), error.code))
         self._forget(ref, session)
 
+    def _release(self, session: Session, ref: Ref) -> None:
+        """Free the room of a lease, and say so: whoever looked when the end was written may have found none yet."""
+        session.release(ref)
+        self._hints.ready.give()
+
     def _forget(self, ref: Ref, session: Session | None) -> None:
         if session is not None:
-            session.release(ref)
+            self._release(session, ref)
         self._logs.close(_log_ref(ref))
 
 

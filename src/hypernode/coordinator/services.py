@@ -74,7 +74,7 @@ class Services:
         intake = Intake(self._submissions, self.market, Images(self.secrets, resolve))
         self._leases = Leases(pool, documents, hints)
         self._endings = Endings(pool, self.ledger, self.artifacts, documents, hints, key)
-        reports = Reports(self._leases, self._endings, self.logs, self.sessions, self.metrics)
+        reports = Reports(self._leases, self._endings, self.logs, self.sessions, hints, self.metrics)
         self.jobs: Final = Jobs(
             self._submissions,
             Cancels(pool, self.ledger, hints),
