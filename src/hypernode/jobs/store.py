@@ -9,7 +9,7 @@ from uuid import UUID
 
 import msgspec
 
-from hypernode.db.bulk import insert_rows
+from hypernode.db.bulk import COPY_ROWS, insert_rows
 from hypernode.db.pool import Connection
 from hypernode.db.sql import load_sql
 from hypernode.jobs.endings import Ending, Loss, Ref, Report
@@ -109,35 +109,30 @@ async def insert_documents(connection: Connection, documents: Mapping[ContentId,
 
 
 async def insert_jobs(connection: Connection, jobs: Sequence[NewJob], at: datetime) -> None:
-    """Write jobs, submitted `at` by the database's clock, each with its ready work: one range, however large."""
-    await insert_rows(
-        connection,
-        "job",
-        _JOB,
-        queries.insert_jobs,
-        [
-            (
-                j.id,
-                j.project_id,
-                bytes.fromhex(j.content_id),
-                j.name,
-                msgspec.json.encode(j.labels) if j.labels else None,
-                j.size,
-                j.cap,
-                j.cap * j.size,
-                j.turn_s,
-                at,
-            )
-            for j in jobs
-        ],
-    )
-    await insert_rows(
-        connection,
-        "queue",
-        _READY,
-        queries.insert_ready,
-        [(j.id, 0, j.size, at, j.shape, j.cap, j.project_id, at + timedelta(seconds=j.turn_s)) for j in jobs],
-    )
+    """Write jobs, submitted `at` by the database's clock, each with its ready work: one range, however large. Few go in
+    by one statement for all of it, since each is a way to the database and back while somebody waits."""
+    made = [
+        (
+            j.id,
+            j.project_id,
+            bytes.fromhex(j.content_id),
+            j.name,
+            msgspec.json.encode(j.labels) if j.labels else None,
+            j.size,
+            j.cap,
+            j.cap * j.size,
+            j.turn_s,
+            at,
+        )
+        for j in jobs
+    ]
+    ready = [(j.id, 0, j.size, at, j.shape, j.cap, j.project_id, at + timedelta(seconds=j.turn_s)) for j in jobs]
+    if len(jobs) < COPY_ROWS:
+        columns = map(list, zip(*made, strict=True))
+        await connection.execute(queries.insert_jobs, *columns, [j.shape for j in jobs], [row[-1] for row in ready])
+        return
+    await connection.copy_records_to_table("job", columns=_JOB, records=made)
+    await connection.copy_records_to_table("queue", columns=_READY, records=ready)
 
 
 async def lock_jobs(connection: Connection, job_ids: Sequence[UUID]) -> dict[UUID, Tally]:
