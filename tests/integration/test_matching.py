@@ -44,6 +44,20 @@ async def test_a_project_with_an_array_does_not_hold_up_another(net: Network) ->
     assert {str(uuid_of(one.lease)) for one in (first, second)} == {array, single}
 
 
+async def test_a_look_at_the_queue_is_shared_out_between_those_who_wait(net: Network) -> None:
+    await net.admin.deposit("other", 10**9)
+    for _ in range(8):
+        await submit(net.http())
+    leases = net.services._leases
+    assert len(await leases.ready([], 6)) == 6  # alone, a project has all of it
+    for _ in range(2):
+        await submit(net.http("other"))
+    both = await leases.ready([], 6)
+    projects = [one.project for one in both]
+    assert sorted(projects.count(project) for project in set(projects)) == [2, 3]
+    assert len(await leases.ready([], 1)) == 2  # but one of each
+
+
 async def test_priority_orders_the_jobs_of_a_project(net: Network) -> None:
     jobs = [await submit(net.http(), name=f"p{priority}", priority=priority) for priority in (-1, 0, 0, 2)]
     node = await net.node(capabilities=ONE_SLOT)

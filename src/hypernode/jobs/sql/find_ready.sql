@@ -12,6 +12,6 @@ from project p cross join lateral (
     select q.* from queue q
     where q.project_id = p.project_id and q.ready_at <= clock_timestamp() and q.shape <> all($1::bigint[])
     order by q.turn_at, q.id
-    limit (select greatest(1, $2 / count(*)) from project)
+    limit (select greatest(1, $2 / greatest(1, count(project_id))) from project)
 ) front
 where p.project_id is not null
