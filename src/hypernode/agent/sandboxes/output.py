@@ -55,6 +55,11 @@ class OutputLog:
             await self._on_limit()
         return kept
 
+    @property
+    def exceeded(self) -> bool:
+        """Whether there was more than the limit."""
+        return self._cut
+
     async def deliver(self, stream: int, data: bytes) -> None:
         """Hand on what was admitted, and wait until it has been taken."""
         if inspect.isawaitable(waiting := self._on_output(stream, data)):
@@ -87,6 +92,8 @@ def outcome(answer: dict[str, Any], log: OutputLog) -> Outcome:
             reason, code, detail = Reason.EXITED, 127, last.removeprefix("bwrap: ")
         else:
             detail = last or f"bubblewrap ended with {answer['raw_exit']}"
+    elif reason is Reason.EXITED and log.exceeded:  # it had ended by itself before it could be killed for that
+        reason, code = Reason.LOG_LIMIT, None
     elif reason is Reason.OUT_OF_MEMORY:
         detail = "a process was killed at the memory limit"
     return Outcome(
