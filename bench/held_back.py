@@ -54,13 +54,13 @@ class Idler:
 def held_back(quick: bool, say: Say) -> Report:
     """CPU per job and rate before and while a transaction is left idle."""
     window_s = 5.0 if quick else 20.0
-    before, during = (2, 4) if quick else (3, 30)
+    before, during = (2, 4) if quick else (2, 30)
     warm_s = 3.0
     found: dict[bool, tuple[Pushed, float]] = {}
     checks: dict[str, object] = {}
     for refuses in (False, True):
         # The server ends the first after a minute; the other holds vacuum back for as long as the load goes on.
-        length = during if refuses else max(2, during // 6)
+        length = during if refuses else max(2, during // 7)
         say(f"{(before + length) * window_s:.0f} s of load, a transaction idle in {length * window_s:.0f} s of them")
         with scratch() as folder, BenchNetwork(folder) as network:
             plan = Plan(
@@ -99,7 +99,7 @@ def held_back(quick: bool, say: Say) -> Report:
         title="A transaction left idle",
         method=f"The load of the throughput part; after {before} windows of {window_s:g} s somebody connects to the "
         "database, begins a transaction, reads and does nothing more. The embedded server ends a session that idles "
-        f"in a transaction after 60 s; the load goes on for {max(2, during // 6) * window_s:.0f} s in all. Then the "
+        f"in a transaction after 60 s; the load goes on for {max(2, during // 7) * window_s:.0f} s in all. Then the "
         f"same for {during * window_s:.0f} s with a session that has switched that off, as a long dump would hold "
         "vacuum back. Rates and CPU per job before and during; the spread of CPU is over windows.",
         parameters={**network_parameters(), "window_s": window_s, "windows_before": before, "windows_during": during},
