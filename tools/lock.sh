@@ -12,3 +12,5 @@ compile pyproject.toml --extra dev -o requirements/dev.txt
 # The bootstrap installs the uv that the environment pins, so that there is one version of it.
 grep -oE '^uv==[^ ]+' requirements/dev.txt | compile - -o requirements/uv.txt
 for peer in bench/peers/requirements/*.in; do compile "$peer" -o "${peer%.in}.txt"; done
+# A local chain pins the version of solders whose runtime it is tested with, apart from the one clients use.
+compile src/hypernode/chain/local/requirements.in -o src/hypernode/chain/local/requirements.txt
