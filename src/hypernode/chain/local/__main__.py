@@ -6,8 +6,6 @@ import argparse
 import logging
 import sys
 
-import msgspec
-
 from hypernode.chain.local.serve import run
 from hypernode.chain.local.settings import Settings
 
@@ -17,4 +15,4 @@ if __name__ == "__main__":
     parser.add_argument("--ready-fd", type=int, help="descriptor to tell in one line of JSON that it serves")
     arguments = parser.parse_args()
     logging.basicConfig(format="%(levelname)s %(name)s: %(message)s", level=logging.WARNING)
-    sys.exit(run(msgspec.json.decode(arguments.settings, type=Settings), arguments.ready_fd))
+    sys.exit(run(Settings.from_json(arguments.settings), arguments.ready_fd))

@@ -46,7 +46,7 @@ class LocalChain:
             self.process = subprocess.Popen(
                 [
                     *(sys.executable, "-m", "hypernode.chain.local", "--ready-fd", str(writing)),
-                    msgspec.json.encode(self.settings).decode(),
+                    self.settings.to_json(),
                 ],
                 env={**os.environ, "PYTHONPATH": os.pathsep.join(paths)},
                 pass_fds=(writing,),

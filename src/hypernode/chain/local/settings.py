@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated, Final, Self
 
 import msgspec
 
@@ -79,3 +79,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     programs: Annotated[tuple[Program, ...], msgspec.Meta(max_length=PROGRAMS)] = ()
     all_features: bool = False
     """Every feature of the runtime rather than those active on mainnet."""
+
+    def to_json(self) -> str:
+        """For handing them to the process."""
+        return msgspec.json.encode(self, enc_hook=str).decode()
+
+    @classmethod
+    def from_json(cls, text: str) -> Self:
+        """Raises msgspec.ValidationError."""
+        return msgspec.json.decode(text, type=cls, dec_hook=lambda kind, value: kind(value))

@@ -17,8 +17,9 @@ from hypernode.chain.local.chain import Chain, Commitment
 from hypernode.chain.local.rpc.errors import ContextNotReached, InvalidParams
 from hypernode.chain.local.settings import FILTER_BYTES, FILTERS, WIRE_BYTES
 
-U64 = Annotated[int, msgspec.Meta(ge=0, le=2**64 - 1)]
-Slot = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
+U64 = Annotated[int, msgspec.Meta(ge=0)]
+"""msgspec knows no bound beyond 63 bits; whatever a u64 is used for here has a lower one, or compares only."""
+Slot = Annotated[int, msgspec.Meta(ge=0, le=2**62)]
 Size = Annotated[int, msgspec.Meta(ge=0, le=2**32 - 1)]
 Address = Annotated[str, msgspec.Meta(max_length=44)]
 SignatureText = Annotated[str, msgspec.Meta(max_length=88)]
