@@ -20,7 +20,8 @@ SOL = 10**9
 class RpcFailure(Exception):
     def __init__(self, error: dict[str, Any]) -> None:
         super().__init__(error["message"])
-        self.code, self.data = error["code"], error.get("data")
+        self.code: int = error["code"]
+        self.data: Any = error.get("data")
 
 
 class Caller:

@@ -14,7 +14,6 @@ from typing import Any
 import base58
 import pytest
 import websockets
-from integration.chain_fixtures import SOL, Caller, RpcFailure, pay, signed
 from solders.compute_budget import set_compute_unit_limit, set_compute_unit_price
 from solders.instruction import AccountMeta, Instruction
 from solders.keypair import Keypair
@@ -34,6 +33,7 @@ from solders.transaction import VersionedTransaction
 from hypernode.chain.local.process import LocalChain
 from hypernode.chain.local.settings import AIRDROP_LAMPORTS, Program, Settings
 from hypernode.kernel.errors import InvalidInput, Unavailable
+from integration.chain_fixtures import SOL, Caller, RpcFailure, pay, signed
 
 SYSTEM = Pubkey.from_string("11111111111111111111111111111111")
 TOKEN = Pubkey.from_string("TokenkegQfeZyiNwAJbNbGKPFXCWuBvf9Ss623VQ5DA")
@@ -182,7 +182,8 @@ def test_inner_instructions_and_token_balances(rpc: Caller) -> None:
     mint = make_mint(rpc, payer)
     place = get_associated_token_address(owner, mint)
     made = rpc.run([payer], make_holding(payer, owner, mint))
-    (inner,) = rpc("getTransaction", made, {"maxSupportedTransactionVersion": 0})["meta"]["innerInstructions"]
+    told: Any = rpc("getTransaction", made, {"maxSupportedTransactionVersion": 0})
+    (inner,) = told["meta"]["innerInstructions"]
     assert inner["index"] == 0
     assert [part["stackHeight"] for part in inner["instructions"]] == [2, 2, 2, 2]
     minted = rpc.run([payer], mint_to(payer, mint, place, 1_250_000))
@@ -549,7 +550,7 @@ async def test_every_kind_of_subscription(ticking: LocalChain) -> None:
         assert (kind, told["value"]["signature"]) == ("logsNotification", signature)
         slot = rpc("hypernode_warp", {"slots": 1})["slot"]
         told_all = [await feed.next() for _ in range(6)]
-        by_kind = {kind: told for kind, told in told_all}
+        by_kind = dict(told_all)
         assert by_kind["signatureNotification"]["value"] == {"err": None}
         assert by_kind["accountNotification"]["value"]["lamports"] == SOL
         assert by_kind["slotNotification"] == {"slot": slot, "parent": slot - 1, "root": slot - 4}

@@ -50,7 +50,7 @@ class LocalChain:
                 ],
                 env={**os.environ, "PYTHONPATH": os.pathsep.join(paths)},
                 pass_fds=(writing,),
-                stdin=subprocess.DEVNULL,
+                stdin=subprocess.PIPE,  # it stops when this closes, so that it never outlives us
             )
         except BaseException:
             os.close(reading)
@@ -74,6 +74,8 @@ class LocalChain:
         process, self.process = self.process, None
         if process is None:
             return
+        if process.stdin is not None:
+            process.stdin.close()
         process.terminate()
         try:
             process.wait(STOP_S)

@@ -6,10 +6,13 @@ import asyncio
 import contextlib
 import os
 import socket
+import sys
 from collections.abc import AsyncIterator
 
 import msgspec
 import uvicorn
+import uvloop
+from solders.hash import Hash
 
 from hypernode.chain.local.application import Application
 from hypernode.chain.local.chain import Chain
@@ -60,8 +63,6 @@ async def serve(settings: Settings, ready_fd: int | None) -> None:
             timeout_graceful_shutdown=_SHUTDOWN_S,
         )
     )
-    from solders.hash import Hash
-
     port = listeners[0].getsockname()[1]
     host = f"[{settings.host}]" if ":" in settings.host else settings.host
     server.ready = Ready(
@@ -73,6 +74,7 @@ async def serve(settings: Settings, ready_fd: int | None) -> None:
     server.ready_fd = ready_fd
     try:
         async with _passing_time(chain, server):
+            asyncio.get_running_loop().add_reader(sys.stdin, server.parent_said)
             await server.serve(listeners)
     finally:
         chain.close()
@@ -89,6 +91,11 @@ class _Server(uvicorn.Server):
         await super().startup(sockets)
         if self.started:
             tell(self.ready, self.ready_fd)
+
+    def parent_said(self) -> None:
+        """Whoever started this process never says anything: its end of the pipe has closed, as it has ended."""
+        asyncio.get_running_loop().remove_reader(sys.stdin)
+        self.should_exit = True
 
 
 def tell(ready: Ready, descriptor: int | None) -> None:
@@ -154,8 +161,6 @@ def _bound(host: str, port: int) -> socket.socket:
 
 def run(settings: Settings, ready_fd: int | None) -> int:
     """Run a chain until a signal stops it; the exit code."""
-    import uvloop
-
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(serve(settings, ready_fd))

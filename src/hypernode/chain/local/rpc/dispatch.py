@@ -59,7 +59,7 @@ class Methods:
             raise MethodNotFound("Method not found")
         function, kind = found
         try:
-            decoded = msgspec.convert(params or [], kind)
+            decoded = msgspec.convert(_said(params or []), kind)
         except msgspec.ValidationError as error:
             raise InvalidParams(f"Invalid params: {error}") from error
         return function(chain, *(getattr(decoded, field) for field in kind.__struct_fields__))
@@ -72,6 +72,13 @@ class Request(msgspec.Struct, frozen=True):
     jsonrpc: str
     params: list[Any] | None = None
     id: int | float | str | None = None
+
+
+def _said(value: Any) -> Any:
+    """Without the fields that are null: clients write so what they say nothing about."""
+    if isinstance(value, dict):
+        return {key: _said(part) for key, part in value.items() if part is not None}
+    return [_said(part) for part in value] if isinstance(value, list) else value
 
 
 def answer(body: bytes, call: Callable[[str, Any], Any]) -> bytes:
