@@ -153,8 +153,9 @@ class History:
         return [msgspec.msgpack.decode(value, type=Mentioned) for (value,) in rows]
 
     def first_slot(self) -> int:
-        """The slot of the oldest transaction that is kept; 0 where none is."""
-        return int(self._base.execute("select coalesce(min(slot), 0) from entry").fetchone()[0])
+        """The first slot of which nothing is forgotten."""
+        number, slot = self._base.execute("select min(number), min(slot) from entry").fetchone()
+        return 0 if number in (None, 1) else int(slot) + 1
 
     def of_slot(self, slot: int) -> Sequence[Record]:
         """The transactions of a block, in order."""

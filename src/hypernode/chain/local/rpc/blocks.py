@@ -87,7 +87,7 @@ def get_blocks(chain: Chain, first: Slot, last: Slot | None = None, context: Con
 
 @methods.add("getFirstAvailableBlock")
 def get_first_available_block(chain: Chain) -> Any:
-    """The slot of the oldest transaction that is kept."""
+    """The first slot of which nothing is forgotten."""
     return chain.history.first_slot()
 
 
