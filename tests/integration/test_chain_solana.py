@@ -21,6 +21,7 @@ from hypernode.chain.solana import transactions
 from hypernode.chain.solana.client import SolanaClient
 from hypernode.chain.solana.errors import (
     ProgramFailed,
+    RpcAnswerInvalid,
     RpcUnreachable,
     TransactionExpired,
     TransactionFailed,
@@ -229,7 +230,7 @@ async def test_answers_that_are_not_what_they_should_be(chain: LocalChain) -> No
         (b"<html>", RpcUnreachable),
         (b'{"jsonrpc":"2.0","id":99,"result":1}', RpcUnreachable),
         (b'{"jsonrpc":"2.0","id":1,"error":{"code":-32005,"message":"Node is behind"}}', RpcUnreachable),
-        (good_id, Exception),
+        (good_id, RpcAnswerInvalid),
         (b"x" * (33 * 1024 * 1024), RpcUnreachable),
     ):
         async with SolanaClient(["http://node"], transport=nonsense(body)) as client:

@@ -1,0 +1,177 @@
+"""A network that loses, delays, repeats and lies about having sent, between the client and the chain: whatever it does,
+a payment is executed once at most, and exactly once where the client says so."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import random
+from collections.abc import Iterator
+from typing import Any
+
+import httpx
+import pytest
+from solders.instruction import Instruction
+from solders.system_program import TransferParams, transfer
+
+from hypernode.chain.local.process import LocalChain
+from hypernode.chain.local.settings import Settings
+from hypernode.chain.solana import sending, transactions
+from hypernode.chain.solana.client import SolanaClient
+from hypernode.chain.solana.errors import RpcUnreachable, TransactionExpired, TransactionUndecided
+from hypernode.chain.solana.sending import Pace
+from hypernode.chain.solana.tracking import Expired, Status, Tracking
+from hypernode.kernel.keys import KeyPair
+from integration.chain_fixtures import SOL, Caller
+
+PAYMENTS = 60
+PACE = Pace(resend_s=0.1, poll_s=0.02, patience_s=8)
+
+
+@pytest.fixture(scope="module")
+def chain() -> Iterator[LocalChain]:
+    """Its blockhashes expire within two seconds."""
+    with LocalChain(Settings(port=0, slot_ms=10, finality_slots=8)) as running:
+        yield running
+
+
+class BadNetwork(httpx.AsyncBaseTransport):
+    """Between a client and a node. `evil` is the share of requests that something happens to. For `silent_s` from the
+    first sending on nothing that is sent arrives, although the node says it did; for `blind_s` from the first question
+    on, what became of a transaction is answered as it was at first."""
+
+    def __init__(self, seed: int, evil: float, silent_s: float, blind_s: float) -> None:
+        self._inner = httpx.AsyncHTTPTransport()
+        self._random = random.Random(seed)
+        self._evil, self._silent_s, self._blind_s = evil, silent_s, blind_s
+        self._earlier: dict[str, list[dict[str, Any]]] = {}
+        self._began: dict[str, float] = {}
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        now = asyncio.get_running_loop().time()
+        asked = json.loads(await request.aread())
+        since_s = now - self._began.setdefault(asked["method"], now)
+        if asked["method"] == "sendTransaction" and since_s < self._silent_s:
+            return httpx.Response(200, json={"jsonrpc": "2.0", "id": asked["id"], "result": "1" * 64})
+        first = self._earlier.get(_question(asked))
+        if asked["method"] == "getSignatureStatuses" and first and since_s < self._blind_s:
+            return httpx.Response(200, json=first[0] | {"id": asked["id"]})
+        if self._random.random() >= self._evil:
+            return await self._forward(request, asked)
+        match self._random.choice(["lose", "lose the answer", "delay", "twice", "stale", "stale", "busy", "mixed up"]):
+            case "lose":
+                raise httpx.ConnectError("lost on its way")
+            case "lose the answer":
+                await self._forward(request, asked)
+                raise httpx.ReadTimeout("lost on its way back")
+            case "delay":
+                await asyncio.sleep(self._random.uniform(0.0, 0.3))
+                return await self._forward(request, asked)
+            case "twice":
+                await self._forward(request, asked)
+                return await self._forward(request, asked)
+            case "stale" if earlier := self._earlier.get(_question(asked)):
+                return httpx.Response(200, json=self._random.choice(earlier) | {"id": asked["id"]})
+            case "busy":
+                return httpx.Response(self._random.choice([429, 502, 503]), text="busy")
+            case "mixed up":
+                return httpx.Response(200, json={"jsonrpc": "2.0", "id": asked["id"] + 1, "result": None})
+        return await self._forward(request, asked)
+
+    async def _forward(self, request: httpx.Request, asked: dict[str, Any]) -> httpx.Response:
+        again = httpx.Request("POST", request.url, headers=request.headers, content=request.content)
+        response = await self._inner.handle_async_request(again)
+        content = await response.aread()
+        await response.aclose()
+        self._earlier.setdefault(_question(asked), []).append(json.loads(content))
+        return httpx.Response(response.status_code, content=content)
+
+    async def aclose(self) -> None:
+        await self._inner.aclose()
+
+
+def _question(asked: dict[str, Any]) -> str:
+    return json.dumps([asked["method"], asked["params"]])
+
+
+def pay(payer: KeyPair, to: KeyPair, lamports: int) -> Instruction:
+    params = TransferParams(
+        from_pubkey=transactions.address(payer), to_pubkey=transactions.address(to), lamports=lamports
+    )
+    return transfer(params)
+
+
+async def payment(chain: LocalChain, seed: int, payer: KeyPair) -> tuple[str, int]:
+    """One payment through a bad network: what the client says in the end, and how often it was executed."""
+    chance = random.Random(seed)
+    network = BadNetwork(
+        seed,
+        evil=chance.choice([0.1, 0.4, 0.7]),
+        silent_s=chance.choice([0.0, 0.0, 1.0, 2.5]),
+        blind_s=chance.choice([0.0, 0.0, 2.0, 4.0]),
+    )
+    to = KeyPair.generate()
+    urls = [chain.url, chain.url.replace("127.0.0.1", "localhost")][: chance.choice([1, 2])]
+    said = "unsent"
+    async with SolanaClient(urls, pace=PACE, transport=network) as client:
+        while said == "unsent":
+            try:
+                await client.send_and_confirm([pay(payer, to, SOL)], [payer], attempts=4)
+                said = "done"
+            except TransactionExpired:
+                said = "expired"
+            except TransactionUndecided as undecided:
+                said = await settle(chain, undecided)
+            except RpcUnreachable:
+                pass  # it never got as far as sending
+    caller = Caller(chain.url)
+    found = caller("getSignaturesForAddress", to.public, {"commitment": "confirmed"})
+    assert caller("getBalance", to.public, {"commitment": "confirmed"})["value"] == SOL * len(found)
+    return said, len(found)
+
+
+async def settle(chain: LocalChain, undecided: TransactionUndecided) -> str:
+    """What becomes of it, once the network is good again."""
+    async with SolanaClient([chain.url], pace=PACE) as client:
+        try:
+            await client.send(undecided.signed)
+        except TransactionExpired:
+            return "expired"
+        return "done"
+
+
+async def all_payments(chain: LocalChain) -> list[tuple[str, int]]:
+    payer = KeyPair.generate()
+    rpc = Caller(chain.url)
+    rpc("requestAirdrop", payer.public, 1000 * SOL, {"commitment": "processed"})
+    rpc("hypernode_warp", {"slots": 10})
+    return await asyncio.gather(*(payment(chain, seed, payer) for seed in range(PAYMENTS)))
+
+
+async def test_every_payment_is_executed_as_often_as_the_client_says(chain: LocalChain) -> None:
+    results = await all_payments(chain)
+    assert {(said, count) for said, count in results} <= {("done", 1), ("expired", 0)}
+    assert sum(count for _, count in results) > PAYMENTS // 2
+
+
+async def test_a_hastier_rule_pays_twice_in_this_network(chain: LocalChain, monkeypatch: pytest.MonkeyPatch) -> None:
+    """So the test above can fail: here a transaction is called dead as soon as a node that is past its time does not
+    know it, as clients commonly do."""
+
+    class Hasty(Tracking):
+        past, unknown = False, False
+
+        def finalized(self, node: int, seen: Any) -> None:
+            self.past = self.past or seen.height > self._last_valid
+            super().finalized(node, seen)
+
+        def status(self, node: int, context_slot: int, found: Status | None, *, counts: bool) -> None:
+            self.unknown = found is None
+            super().status(node, context_slot, found, counts=counts)
+
+        def verdict(self) -> Any:
+            return super().verdict() or (Expired() if self.past and self.unknown else None)
+
+    monkeypatch.setattr(sending, "Tracking", Hasty)
+    results = await all_payments(chain)
+    assert any(count > 1 or (said, count) == ("expired", 1) for said, count in results)
