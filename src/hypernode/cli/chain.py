@@ -27,7 +27,7 @@ def local(
     ledger: Annotated[
         Path | None, typer.Option(help="Folder to keep the chain in, and to go on from. [default: it lives in memory]")
     ] = None,
-    reset: Annotated[bool, typer.Option(help="Throw away the chain in --ledger and begin a new one.")] = False,
+    reset: Annotated[bool, typer.Option("--reset", help="Throw away the chain in --ledger and begin a new one.")] = False,
     program: Annotated[
         list[str] | None,
         typer.Option(metavar="ADDRESS=FILE.so", help="A program that is there from the start. Repeatable."),

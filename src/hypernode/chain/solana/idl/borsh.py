@@ -60,6 +60,7 @@ class Integer:
 
     def __init__(self, bits: int, signed: bool) -> None:
         self._bytes, self._signed = bits // 8, signed
+        self.is_byte = bits == 8 and not signed
 
     def write(self, value: Any, out: bytearray) -> None:
         if isinstance(value, bool) or not isinstance(value, int):
@@ -186,7 +187,7 @@ class Array:
 
     def __init__(self, inner: Codec, count: int | None) -> None:
         self._inner, self._count = inner, count
-        self._bytes = isinstance(inner, Integer) and inner.least() == 1
+        self._bytes = isinstance(inner, Integer) and inner.is_byte
 
     def write(self, value: Any, out: bytearray) -> None:
         if not isinstance(value, Sequence | bytearray) or isinstance(value, str):
