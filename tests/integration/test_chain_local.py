@@ -608,10 +608,9 @@ def test_a_kept_chain_goes_on_where_it_was(tmp_path: Path) -> None:
         assert rpc("getTransactionCount") == count
         with pytest.raises(RpcFailure, match="already been processed"):
             rpc.send(again)
-        assert (
-            rpc("getTransaction", str(again.signatures[0]), {"maxSupportedTransactionVersion": 0})["meta"]["err"]
-            is None
-        )
+        asked = {"maxSupportedTransactionVersion": 0, "commitment": "confirmed"}
+        told: Any = rpc("getTransaction", str(again.signatures[0]), asked)
+        assert told["meta"]["err"] is None
         assert rpc("hypernode_warp", {})["unixTimestamp"] >= time_then
         rpc.run([payer], mint_to(payer, mint, get_associated_token_address(owner, mint), 5))
         assert rpc("getTokenSupply", str(mint), {"commitment": "processed"})["value"]["amount"] == "5"
@@ -647,3 +646,75 @@ def test_a_port_in_use_is_told() -> None:
         taken.listen()
         with pytest.raises(Unavailable, match="choose others with --port"):
             LocalChain(Settings(port=taken.getsockname()[1])).start()
+
+
+LOADER = Pubkey.from_string("BPFLoaderUpgradeab1e11111111111111111111111")
+RENT = Pubkey.from_string("SysvarRent111111111111111111111111111111111")
+CLOCK = Pubkey.from_string("SysvarC1ock11111111111111111111111111111111")
+
+
+def write_buffer(rpc: Caller, payer: Keypair, code: bytes) -> Pubkey:
+    buffer = Keypair()
+    space = 37 + len(code)
+    params = CreateAccountParams(
+        from_pubkey=payer.pubkey(),
+        to_pubkey=buffer.pubkey(),
+        lamports=rpc("getMinimumBalanceForRentExemption", space),
+        space=space,
+        owner=LOADER,
+    )
+    metas = [AccountMeta(buffer.pubkey(), False, True), AccountMeta(payer.pubkey(), True, False)]
+    rpc.run([payer, buffer], create_account(params), Instruction(LOADER, struct.pack("<I", 0), metas))
+    for at in range(0, len(code), 900):
+        part = code[at : at + 900]
+        rpc.run([payer], Instruction(LOADER, struct.pack("<IIQ", 1, at, len(part)) + part, metas))
+    return buffer.pubkey()
+
+
+def test_a_program_is_deployed_and_upgraded_through_the_real_loader(rpc: Caller) -> None:
+    """As `solana program deploy` does it, in steps; the code is the memo program's."""
+    payer, program = rpc.funded(), Keypair()
+    code = base64.b64decode(rpc("getAccountInfo", str(MEMO), {"encoding": "base64"})["value"]["data"][0])
+    place, _ = Pubkey.find_program_address([bytes(program.pubkey())], LOADER)
+    params = CreateAccountParams(
+        from_pubkey=payer.pubkey(),
+        to_pubkey=program.pubkey(),
+        lamports=rpc("getMinimumBalanceForRentExemption", 36),
+        space=36,
+        owner=LOADER,
+    )
+    buffer = write_buffer(rpc, payer, code)
+    metas = [
+        AccountMeta(payer.pubkey(), True, True),
+        *(AccountMeta(key, False, True) for key in (place, program.pubkey(), buffer)),
+        *(AccountMeta(key, False, False) for key in (RENT, CLOCK, SYSTEM)),
+        AccountMeta(payer.pubkey(), True, False),
+    ]
+    deploy = Instruction(LOADER, struct.pack("<IQ", 2, 2 * len(code)), metas)
+    rpc.run([payer, program], create_account(params), deploy)
+    remember = Instruction(program.pubkey(), b"hello", [AccountMeta(payer.pubkey(), True, False)])
+    first = rpc.run([payer], remember)
+    told: Any = rpc("getTransaction", first, {"maxSupportedTransactionVersion": 0})
+    assert told["meta"]["logMessages"][0] == f"Program {program.pubkey()} invoke [1]"
+    assert told["meta"]["err"] is None
+
+    buffer = write_buffer(rpc, payer, code)
+    metas = [
+        *(AccountMeta(key, False, True) for key in (place, program.pubkey(), buffer, payer.pubkey())),
+        *(AccountMeta(key, False, False) for key in (RENT, CLOCK)),
+        AccountMeta(payer.pubkey(), True, False),
+    ]
+    rpc.run([payer], Instruction(LOADER, struct.pack("<I", 3), metas))
+    rpc.run([payer], remember)
+    other = rpc.funded()
+    buffer = write_buffer(rpc, other, code)
+    metas[2], metas[6] = AccountMeta(buffer, False, True), AccountMeta(other.pubkey(), True, False)
+    with pytest.raises(RpcFailure, match="Error processing Instruction 0"):
+        rpc.run([other], Instruction(LOADER, struct.pack("<I", 3), metas))
+
+
+def test_what_the_history_forgets_is_said_to_be_forgotten(rpc: Caller) -> None:
+    assert rpc("getFirstAvailableBlock") == 0
+    payer = rpc.funded()
+    rpc.run([payer], pay(payer, Keypair().pubkey(), SOL))
+    assert rpc("getFirstAvailableBlock") == 0

@@ -84,8 +84,10 @@ class Bank:
         self.transactions = 0
         self.unix_time = unix_time
         self.slot = 0
-        self.hashes.add(0, chance())
-        self._open(0)
+        # Slot 0 is the genesis block, and closed: what is final from the start is what the chain begins with.
+        for slot in (0, 1):
+            self.hashes.add(slot, chance())
+        self._open(1)
 
     def restore(self, saved: Saved) -> None:
         """Go on from a saved chain. Call it once, before anything else. Raises Unloadable for accounts that the runtime
