@@ -429,10 +429,10 @@ def chain(quick: bool, say: Say) -> Report:
         figures.append(figure(f"transactions per second, {way}", "1/s", statistics.median(rates), rates))
     return Report(
         title="Local Solana chain",
-        method="Transfers of lamports, each to an account of its own and signed beforehand, sent to the chain's process "
-        f"over {local_chain.CONNECTIONS} connections without preflight. CPU is user and system time of that process; "
-        "the generator shares the machine, so that the rates are floors. Everything is verified, executed in the "
-        "runtime and kept in the history; afterwards every receiver's balance is looked at.",
+        method="Transfers of lamports, each to an account of its own and signed beforehand, sent to the chain's "
+        f"process over {local_chain.CONNECTIONS} connections without preflight. CPU is user and system time of that "
+        "process; the generator shares the machine, so that the rates are floors. Everything is verified, executed in "
+        "the runtime and kept in the history; afterwards every receiver's balance is looked at.",
         parameters={"transactions": transactions, "repetitions": repetitions, "slot_ms": 400},
         figures=[start, *figures, figure("memory afterwards", "MiB", statistics.median(memory_mib), memory_mib)],
         aims=[aim("start of the local chain", start, CHAIN_START_AIM_S)],

@@ -497,6 +497,11 @@ def test_bodies_are_bounded_and_other_sites_refused(rpc: Caller) -> None:
     assert rpc.http.get("/health").text == "ok"
     assert rpc.http.get("/health", headers={"origin": "https://evil.example"}).status_code == 403
     assert rpc.http.get("/health", headers={"host": "evil.example:8899"}).status_code == 403
+    assert rpc.http.get("/health", headers={"origin": "null"}).status_code == 403
+    assert rpc.http.get("/health", headers={"origin": "http://[::1"}).status_code == 403
+    assert (
+        rpc.http.get("/health", headers={"origin": "chrome-extension://bfnaelmomeimhlpmgjnjophhpkkoljpa"}).text == "ok"
+    )
     near = rpc.http.options("/", headers={"origin": "http://localhost:3000"})
     assert (near.status_code, near.headers["access-control-allow-origin"]) == (204, "http://localhost:3000")
 
@@ -671,10 +676,8 @@ def write_buffer(rpc: Caller, payer: Keypair, code: bytes) -> Pubkey:
     return buffer.pubkey()
 
 
-def test_a_program_is_deployed_and_upgraded_through_the_real_loader(rpc: Caller) -> None:
-    """As `solana program deploy` does it, in steps; the code is the memo program's."""
-    payer, program = rpc.funded(), Keypair()
-    code = base64.b64decode(rpc("getAccountInfo", str(MEMO), {"encoding": "base64"})["value"]["data"][0])
+def deploy(rpc: Caller, payer: Keypair, code: bytes) -> Pubkey:
+    program = Keypair()
     place, _ = Pubkey.find_program_address([bytes(program.pubkey())], LOADER)
     params = CreateAccountParams(
         from_pubkey=payer.pubkey(),
@@ -683,34 +686,46 @@ def test_a_program_is_deployed_and_upgraded_through_the_real_loader(rpc: Caller)
         space=36,
         owner=LOADER,
     )
-    buffer = write_buffer(rpc, payer, code)
     metas = [
         AccountMeta(payer.pubkey(), True, True),
-        *(AccountMeta(key, False, True) for key in (place, program.pubkey(), buffer)),
+        *(AccountMeta(key, False, True) for key in (place, program.pubkey(), write_buffer(rpc, payer, code))),
         *(AccountMeta(key, False, False) for key in (RENT, CLOCK, SYSTEM)),
         AccountMeta(payer.pubkey(), True, False),
     ]
-    deploy = Instruction(LOADER, struct.pack("<IQ", 2, 2 * len(code)), metas)
-    rpc.run([payer, program], create_account(params), deploy)
-    remember = Instruction(program.pubkey(), b"hello", [AccountMeta(payer.pubkey(), True, False)])
-    first = rpc.run([payer], remember)
-    told: Any = rpc("getTransaction", first, {"maxSupportedTransactionVersion": 0})
-    assert told["meta"]["logMessages"][0] == f"Program {program.pubkey()} invoke [1]"
-    assert told["meta"]["err"] is None
+    rpc.run([payer, program], create_account(params), Instruction(LOADER, struct.pack("<IQ", 2, 2 * len(code)), metas))
+    return program.pubkey()
 
-    buffer = write_buffer(rpc, payer, code)
+
+def upgrade(rpc: Caller, payer: Keypair, program: Pubkey, code: bytes) -> None:
+    place, _ = Pubkey.find_program_address([bytes(program)], LOADER)
+    changed = (place, program, write_buffer(rpc, payer, code), payer.pubkey())
     metas = [
-        *(AccountMeta(key, False, True) for key in (place, program.pubkey(), buffer, payer.pubkey())),
+        *(AccountMeta(key, False, True) for key in changed),
         *(AccountMeta(key, False, False) for key in (RENT, CLOCK)),
         AccountMeta(payer.pubkey(), True, False),
     ]
     rpc.run([payer], Instruction(LOADER, struct.pack("<I", 3), metas))
-    rpc.run([payer], remember)
-    other = rpc.funded()
-    buffer = write_buffer(rpc, other, code)
-    metas[2], metas[6] = AccountMeta(buffer, False, True), AccountMeta(other.pubkey(), True, False)
-    with pytest.raises(RpcFailure, match="Error processing Instruction 0"):
-        rpc.run([other], Instruction(LOADER, struct.pack("<I", 3), metas))
+
+
+def test_a_program_is_deployed_and_upgraded_through_the_real_loader(tmp_path: Path) -> None:
+    """In the steps of the official tool; the code is the memo program's. A chain that is kept has it again."""
+    settings = Settings(port=0, slot_ms=0, ledger=tmp_path)
+    with LocalChain(settings) as chain:
+        rpc = Caller(chain.url)
+        payer, other = rpc.funded(), rpc.funded()
+        code = base64.b64decode(rpc("getAccountInfo", str(MEMO), {"encoding": "base64"})["value"]["data"][0])
+        program = deploy(rpc, payer, code)
+        remember = Instruction(program, b"hello", [AccountMeta(payer.pubkey(), True, False)])
+        told: Any = rpc("getTransaction", rpc.run([payer], remember), {"maxSupportedTransactionVersion": 0})
+        assert told["meta"]["logMessages"][0] == f"Program {program} invoke [1]"
+        upgrade(rpc, payer, program, code)
+        rpc.run([payer], remember)
+        with pytest.raises(RpcFailure, match="Error processing Instruction 0"):
+            upgrade(rpc, other, program, code)
+    with LocalChain(settings) as chain:
+        rpc = Caller(chain.url)
+        rpc.run([payer], remember)
+        upgrade(rpc, payer, program, code)
 
 
 def test_what_the_history_forgets_is_said_to_be_forgotten(rpc: Caller) -> None:

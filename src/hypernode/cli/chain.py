@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import signal
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Final
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 if TYPE_CHECKING:
     from hypernode.chain.local.settings import Program
-
-LOOPBACK: Final = ("127.0.0.1", "::1", "localhost")
 
 
 def register(app: typer.Typer) -> None:
@@ -27,7 +25,7 @@ def local(
     ledger: Annotated[
         Path | None, typer.Option(help="Folder to keep the chain in, and to go on from. [default: it lives in memory]")
     ] = None,
-    reset: Annotated[bool, typer.Option("--reset", help="Throw away the chain in --ledger and begin a new one.")] = False,
+    reset: Annotated[bool, typer.Option("--reset", help="Throw away the chain in --ledger, begin a new one.")] = False,
     program: Annotated[
         list[str] | None,
         typer.Option(metavar="ADDRESS=FILE.so", help="A program that is there from the start. Repeatable."),
@@ -50,10 +48,10 @@ def local(
 ) -> None:
     """Run a Solana chain on this machine until Ctrl-C: the real runtime behind a validator's JSON-RPC interface.
 
-    Clients, wallets and Anchor use it unchanged; airdrops are free. Its packages are installed on first use.
+    Solana's clients and Anchor use it unchanged; airdrops are free. Its packages are installed on first use.
     """
     from hypernode.chain.local.process import LocalChain
-    from hypernode.chain.local.settings import Settings
+    from hypernode.chain.local.settings import LOOPBACK, Settings
     from hypernode.cli.common import say
     from hypernode.kernel.errors import InvalidInput, Unavailable
 
@@ -99,8 +97,22 @@ def _program(text: str, authority: str | None) -> Program:
 
 
 def _throw_away(folder: Path) -> None:
-    """Remove a chain's files, and nothing else that may be in the folder."""
-    from hypernode.chain.local.settings import LEDGER_FILE
+    """Remove a chain's files, and nothing else that may be in the folder. Raises InvalidInput if it is in use."""
+    import sqlite3
 
+    from hypernode.chain.local.settings import LEDGER_FILE
+    from hypernode.kernel.errors import InvalidInput
+
+    path = folder / LEDGER_FILE
+    if not path.exists():
+        return
+    try:
+        base = sqlite3.connect(path, timeout=0.5)
+        base.execute("begin exclusive")
+        base.close()
+    except sqlite3.OperationalError as error:
+        raise InvalidInput(f"the chain in {folder} is in use; stop it first") from error
+    except sqlite3.DatabaseError:
+        pass  # damaged, which is a reason to throw it away
     for name in (LEDGER_FILE, f"{LEDGER_FILE}-wal", f"{LEDGER_FILE}-shm"):
         (folder / name).unlink(missing_ok=True)

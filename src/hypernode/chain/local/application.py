@@ -16,24 +16,23 @@ from hypernode.chain.local.chain import Chain
 from hypernode.chain.local.notices import Subscriptions
 from hypernode.chain.local.rpc.api import METHODS
 from hypernode.chain.local.rpc.dispatch import answer
-from hypernode.chain.local.settings import BODY_BYTES, CONNECTIONS, UNSENT_NOTICES
+from hypernode.chain.local.settings import BODY_BYTES, CONNECTIONS, LOOPBACK, UNSENT_NOTICES
 
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 
-_LOOPBACK: Final = frozenset({"localhost", "127.0.0.1", "::1"})
 _JSON: Final = (b"content-type", b"application/json")
 _TRY_AGAIN_LATER: Final = 1013
 _TOO_BIG: Final = 1009
 
 
 class Application:
-    """`names`: the hosts that it may be asked under, besides loopback's; None for any."""
+    """`public`: whoever reaches it may ask, whatever the name and the page it asks from."""
 
-    def __init__(self, chain: Chain, subscriptions: Subscriptions, names: frozenset[str] | None = frozenset()) -> None:
+    def __init__(self, chain: Chain, subscriptions: Subscriptions, *, public: bool = False) -> None:
         self._chain, self._subscriptions = chain, subscriptions
-        self._names = names
+        self._open = public
         self._connections: set[_Connection] = set()
 
     async def __call__(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
@@ -65,10 +64,17 @@ class Application:
             await _respond(send, 200, made, [_JSON, *allow])
 
     def _may(self, headers: dict[bytes, bytes]) -> bool:
-        asked = [urlsplit(f"//{headers.get(b'host', b'').decode('latin-1')}")]
-        if (origin := headers.get(b"origin")) is not None:
-            asked.append(urlsplit(origin.decode("latin-1")))
-        return self._names is None or all((part.hostname or "") in _LOOPBACK | self._names for part in asked)
+        if self._open:
+            return True
+        try:
+            asked = [urlsplit(f"//{headers.get(b'host', b'').decode('latin-1')}")]
+            origin = urlsplit(headers.get(b"origin", b"").decode("latin-1"))
+            # An extension of the browser, such as a wallet, was installed by its user.
+            if b"origin" in headers and not origin.scheme.endswith("-extension"):
+                asked.append(origin)
+            return all((part.hostname or "") in LOOPBACK for part in asked)
+        except ValueError:
+            return False
 
     # ── WebSocket ────────────────────────────────────────────────────────────────────────────────────────────────────
 

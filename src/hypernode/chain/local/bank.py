@@ -92,16 +92,16 @@ class Bank:
     def restore(self, saved: Saved) -> None:
         """Go on from a saved chain. Call it once, before anything else. Raises Unloadable for accounts that the runtime
         refuses, which only a damaged ledger holds."""
+        for slot, blockhash in saved.hashes:
+            self.hashes.add(slot, blockhash)
+        self.unix_time = max(self.unix_time, saved.unix_time)
+        self._open(saved.slot)
         # A program is loaded when its account comes, from the account that holds its code.
         for key, account in sorted(saved.accounts.items(), key=lambda item: item[1].executable):
             self._put(key, account)
-        for slot, blockhash in saved.hashes:
-            self.hashes.add(slot, blockhash)
         for record in saved.records:
             self._remember(record)
         self.transactions = saved.transactions
-        self.unix_time = max(self.unix_time, saved.unix_time)
-        self._open(saved.slot)
 
     # ── time ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 

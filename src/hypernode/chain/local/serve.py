@@ -17,10 +17,9 @@ from solders.hash import Hash
 from hypernode.chain.local.application import Application
 from hypernode.chain.local.chain import Chain
 from hypernode.chain.local.notices import Subscriptions
-from hypernode.chain.local.settings import BODY_BYTES, Settings
+from hypernode.chain.local.settings import BODY_BYTES, LOOPBACK, REQUESTS, Settings
 from hypernode.kernel.errors import HypernodeError, Unavailable
 
-_LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 _PORTS_TRIED = 50
 _SHUTDOWN_S = 1
 _WS_SIZE = 2 * BODY_BYTES
@@ -45,17 +44,17 @@ async def serve(settings: Settings, ready_fd: int | None) -> None:
     subscriptions = Subscriptions()
     chain = Chain(settings, subscriptions)
     subscriptions.chain = chain
-    # Asked for another address, it was meant to be reached from elsewhere, under names that nobody here knows.
-    names = frozenset[str]() if settings.host in _LOOPBACK else None
     server = _Server(
         uvicorn.Config(
-            Application(chain, subscriptions, names),
+            # On another address it is meant to be reached from elsewhere, under names that nobody here knows.
+            Application(chain, subscriptions, public=settings.host not in LOOPBACK),
             loop="uvloop",
             http="httptools",
             ws="websockets-sansio",
             ws_max_size=_WS_SIZE,
             ws_per_message_deflate=False,
             lifespan="off",
+            limit_concurrency=REQUESTS,
             access_log=False,
             server_header=False,
             date_header=False,

@@ -36,7 +36,11 @@ BASE58_BYTES: Final = 128
 """Longer account data is given in base64 only: base58 takes quadratic time."""
 ANSWER_BYTES: Final = 64 * 1024 * 1024
 """Account data in one answer."""
+LOOPBACK: Final = frozenset({"127.0.0.1", "::1", "localhost"})
+REQUESTS: Final = 1024
+"""Connections and requests at once, together; more get 503."""
 CONNECTIONS: Final = 256
+"""WebSockets at once."""
 SUBSCRIPTIONS: Final = 100
 """Subscriptions of one connection."""
 UNSENT_NOTICES: Final = 1000
@@ -44,8 +48,8 @@ UNSENT_NOTICES: Final = 1000
 PROGRAM_BYTES: Final = 10 * 1024 * 1024
 """An account, a program too (MAX_PERMITTED_DATA_LENGTH of Agave)."""
 PROGRAMS: Final = 64
-HISTORY: Final = 200_000
-"""Transactions kept; older ones are forgotten, as a validator forgets what is beyond its ledger's limit."""
+HISTORY: Final = 50_000
+"""Transactions kept, at two or three KiB each; older ones are forgotten, as by a validator with a bounded ledger."""
 AIRDROP_LAMPORTS: Final = 1_000_000 * LAMPORTS_PER_SOL
 """One airdrop."""
 FAUCET_LAMPORTS: Final = 500_000_000 * LAMPORTS_PER_SOL

@@ -177,8 +177,8 @@ class SolanaClient:
         arguments: Mapping[str, Any] | None = None,
         accounts: Mapping[str, Pubkey | str] | None = None,
     ) -> Instruction:
-        """An instruction whose accounts are given or found by the IDL, on the chain where that is needed. Raises
-        ValueUnfit, AccountsUnresolved."""
+        """An instruction whose accounts are given or found by the IDL, on the chain where that is needed: there they
+        are what the first node says. Give those that must not be wrong. Raises ValueUnfit, AccountsUnresolved."""
         made = program.begin(name, arguments, accounts)
         try:
             wanted = next(made)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from typing import Any, Final, Generic, TypeVar
+from urllib.parse import urlsplit
 
 import httpx
 import msgspec
@@ -46,7 +47,10 @@ class Node:
     """A node at an URL. `http` is shared with others and closed by whoever made it."""
 
     def __init__(self, url: str, http: httpx.AsyncClient, timeout_s: float) -> None:
-        self.url = url
+        self._url = url
+        # Addresses of nodes often hold a key, which no message and no log may show.
+        parts = urlsplit(url)
+        self.name = f"{parts.scheme}://{parts.hostname}" + (f":{parts.port}" if parts.port else "")
         self._http, self._timeout_s = http, timeout_s
         self._numbers = itertools.count(1)
 
@@ -58,24 +62,26 @@ class Node:
         try:
             raw = await self._post(body)
             answer = msgspec.json.decode(raw, type=_Answer)
+        except httpx.HTTPStatusError as error:
+            raise RpcUnreachable(f"{self.name}: {method}: status {error.response.status_code}") from None
         except (httpx.HTTPError, httpx.InvalidURL, msgspec.DecodeError) as error:
-            raise RpcUnreachable(f"{self.url}: {method}: {str(error) or type(error).__name__}") from error
+            raise RpcUnreachable(f"{self.name}: {method}: {type(error).__name__}") from None
         if answer.id != number:
-            raise RpcUnreachable(f"{self.url}: {method}: the answer is to another request")
+            raise RpcUnreachable(f"{self.name}: {method}: the answer is to another request")
         if answer.error is not None:
             detail = f"{method}: {answer.error.message}"
             if answer.error.code in _NODE_BEHIND:
-                raise RpcUnreachable(f"{self.url}: {detail}")
+                raise RpcUnreachable(f"{self.name}: {detail}")
             raise RpcRefused(detail, answer.error.code, answer.error.data)
         try:
             return msgspec.json.decode(answer.result, type=kind)
         except msgspec.DecodeError as error:
-            raise RpcAnswerInvalid(f"{self.url}: {method}: {error}") from error
+            raise RpcAnswerInvalid(f"{self.name}: {method}: {error}") from error
 
     async def _post(self, body: bytes) -> bytes:
         headers = {"content-type": "application/json"}
         async with self._http.stream(
-            "POST", self.url, content=body, headers=headers, timeout=self._timeout_s
+            "POST", self._url, content=body, headers=headers, timeout=self._timeout_s
         ) as response:
             response.raise_for_status()
             received = bytearray()

@@ -95,7 +95,10 @@ class Program:
             self._field_key,
         )
         metas = [
-            AccountMeta(found[key], item.signer and found[key] != self.address, item.writable)
+            # One that is left out is the program itself, which neither signs nor changes.
+            AccountMeta(found[key], item.signer, item.writable)
+            if found[key] != self.address
+            else AccountMeta(self.address, False, False)
             for key, item in flattened(instruction.accounts)
         ]
         return Compiled(self.address, bytes(data), [*metas, *more])
