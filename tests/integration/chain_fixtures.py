@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import base64
+import sys
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -14,7 +16,16 @@ from solders.pubkey import Pubkey
 from solders.system_program import TransferParams, transfer
 from solders.transaction import VersionedTransaction
 
+from hypernode.chain.local.process import LocalChain
+from hypernode.chain.local.settings import Settings
+
 SOL = 10**9
+HOME = Path(sys.prefix) / "hypernode-tests"
+"""Where the packages of local chains are kept between sessions, apart from those of whoever runs the tests."""
+
+
+def local_chain(settings: Settings) -> LocalChain:
+    return LocalChain(settings, HOME)
 
 
 class RpcFailure(Exception):

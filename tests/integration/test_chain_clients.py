@@ -11,6 +11,7 @@ import pytest
 
 from hypernode.chain.local.process import LocalChain
 from hypernode.chain.local.settings import Settings
+from integration.chain_fixtures import local_chain
 
 CLIENTS = Path(__file__).parents[1] / "clients"
 IDL = CLIENTS / "idl" / "token.json"
@@ -23,7 +24,7 @@ def chain() -> Iterator[LocalChain]:
         if os.environ.get("CI"):
             pytest.fail("the clients are not installed; tools/setup.sh tests says why")
         pytest.skip("the clients are not installed: tools/setup.sh tests")
-    with LocalChain(Settings(port=0, slot_ms=50, finality_slots=8)) as running:
+    with local_chain(Settings(port=0, slot_ms=50, finality_slots=8)) as running:
         yield running
 
 

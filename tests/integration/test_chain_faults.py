@@ -23,7 +23,7 @@ from hypernode.chain.solana.sending import Pace
 from hypernode.chain.solana.tracking import Expired, Finalized, Landed, Status, Tracking
 from hypernode.chain.solana.transactions import Signed
 from hypernode.kernel.keys import KeyPair
-from integration.chain_fixtures import SOL, Caller
+from integration.chain_fixtures import SOL, Caller, local_chain
 
 PAYMENTS = 40
 PACE = Pace(resend_s=0.1, poll_s=0.02, patience_s=8)
@@ -32,7 +32,7 @@ PACE = Pace(resend_s=0.1, poll_s=0.02, patience_s=8)
 @pytest.fixture(scope="module")
 def chain() -> Iterator[LocalChain]:
     """Its blockhashes expire within two seconds."""
-    with LocalChain(Settings(port=0, slot_ms=10, finality_slots=8)) as running:
+    with local_chain(Settings(port=0, slot_ms=10, finality_slots=8)) as running:
         yield running
 
 

@@ -5,8 +5,13 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
+import os
+import re
+import signal
 import socket
 import struct
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -33,7 +38,7 @@ from solders.transaction import VersionedTransaction
 from hypernode.chain.local.process import LocalChain
 from hypernode.chain.local.settings import AIRDROP_LAMPORTS, Program, Settings
 from hypernode.kernel.errors import InvalidInput, Unavailable
-from integration.chain_fixtures import SOL, Caller, RpcFailure, pay, signed
+from integration.chain_fixtures import HOME, SOL, Caller, RpcFailure, local_chain, pay, signed
 
 SYSTEM = Pubkey.from_string("11111111111111111111111111111111")
 TOKEN = Pubkey.from_string("TokenkegQfeZyiNwAJbNbGKPFXCWuBvf9Ss623VQ5DA")
@@ -44,7 +49,7 @@ MEMO = Pubkey.from_string("MemoSq4gqABAXKb96qnH8TysNcWxMyWCqXgDLGmfcHr")
 @pytest.fixture(scope="module")
 def chain() -> Iterator[LocalChain]:
     """Slots on demand: each transaction is final at once."""
-    with LocalChain(Settings(port=0, slot_ms=0)) as running:
+    with local_chain(Settings(port=0, slot_ms=0)) as running:
         yield running
 
 
@@ -56,7 +61,7 @@ def rpc(chain: LocalChain) -> Caller:
 @pytest.fixture(scope="module")
 def ticking() -> Iterator[LocalChain]:
     """Slots by the clock, so long that tests decide when the next one comes."""
-    with LocalChain(Settings(port=0, slot_ms=60_000, finality_slots=4)) as running:
+    with local_chain(Settings(port=0, slot_ms=60_000, finality_slots=4)) as running:
         yield running
 
 
@@ -591,7 +596,7 @@ async def test_subscriptions_are_bounded_and_end_with_their_connection(ticking: 
 
 def test_a_kept_chain_goes_on_where_it_was(tmp_path: Path) -> None:
     settings = Settings(port=0, slot_ms=60_000, finality_slots=2, ledger=tmp_path / "ledger")
-    with LocalChain(settings) as first:
+    with local_chain(settings) as first:
         rpc = Caller(first.url)
         payer, owner = rpc.funded(), Keypair().pubkey()
         mint = make_mint(rpc, payer)
@@ -603,11 +608,11 @@ def test_a_kept_chain_goes_on_where_it_was(tmp_path: Path) -> None:
         time_then = rpc("hypernode_warp", {"slots": 1, "seconds": 10_000_000})["unixTimestamp"]
         rpc.run([payer], pay(payer, owner, SOL))
         with pytest.raises(InvalidInput, match="another chain may have it open"):
-            LocalChain(settings).start()
+            local_chain(settings).start()
         assert first.process is not None
         first.process.kill()  # what closed blocks hold is there nevertheless
         first.process.wait()
-    with LocalChain(settings) as second:
+    with local_chain(settings) as second:
         rpc = Caller(second.url)
         assert (rpc("getGenesisHash"), rpc.balance(payer.pubkey())) == (genesis, balance)
         assert rpc("getTransactionCount") == count
@@ -623,13 +628,13 @@ def test_a_kept_chain_goes_on_where_it_was(tmp_path: Path) -> None:
 
 def test_a_program_from_a_file_and_one_that_is_none(tmp_path: Path) -> None:
     """The associated token program, taken from the chain itself, under another address."""
-    with LocalChain(Settings(port=0, slot_ms=0)) as chain:
+    with local_chain(Settings(port=0, slot_ms=0)) as chain:
         rpc = Caller(chain.url)
         code = base64.b64decode(rpc("getAccountInfo", str(ASSOCIATED), {"encoding": "base64"})["value"]["data"][0])
     path, address = tmp_path / "program.so", str(Keypair().pubkey())
     path.write_bytes(code)
     settings = Settings(port=0, slot_ms=0, programs=(Program(address, path, str(Keypair().pubkey())),))
-    with LocalChain(settings) as chain:
+    with local_chain(settings) as chain:
         rpc = Caller(chain.url)
         assert rpc("getAccountInfo", address, {"encoding": "base64"})["value"]["executable"] is True
         payer = rpc.funded()
@@ -642,7 +647,45 @@ def test_a_program_from_a_file_and_one_that_is_none(tmp_path: Path) -> None:
         assert rpc("getTokenAccountBalance", str(place))["value"]["amount"] == "0"
     path.write_bytes(b"not a program")
     with pytest.raises(InvalidInput, match="is not a program that the runtime can load"):
-        LocalChain(settings).start()
+        local_chain(settings).start()
+
+
+def test_the_command_runs_it_until_ctrl_c(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "hypernode", "chain:local", "--port", "0", "--ledger", str(tmp_path / "ledger")]
+    environment = {**os.environ, "HYPERNODE_HOME": str(HOME)}
+    for options in ([], ["--reset"]):
+        started = subprocess.Popen([*command, *options], stderr=subprocess.PIPE, text=True, env=environment)
+        assert started.stderr is not None
+        try:
+            lines = [started.stderr.readline(), started.stderr.readline()]
+            (url,) = re.findall(r"ready at (http://\S+),", lines[1])
+            assert Caller(url)("getTransactionCount", {"commitment": "processed"}) == 0
+            Caller(url).funded()
+            busy = subprocess.run([*command, "--reset"], capture_output=True, text=True, env=environment, check=False)
+            assert busy.returncode != 0
+            assert "is in use" in busy.stderr
+        finally:
+            started.send_signal(signal.SIGINT)
+        assert started.wait(10) == 0
+        assert "stopped" in started.stderr.read()
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--host", "0.0.0.0"], "say --public"),
+        (["--reset"], "say which with --ledger"),
+        (["--program", "x"], "ADDRESS=FILE.so"),
+        (["--program", "abc=x.so"], "public key"),
+        (["--program", f"{TOKEN}=/nowhere.so"], "cannot read /nowhere.so"),
+    ],
+)
+def test_what_the_command_refuses(options: list[str], said: str) -> None:
+    command = [sys.executable, "-m", "hypernode", "chain:local", "--port", "0", *options]
+    environment = {**os.environ, "HYPERNODE_HOME": str(HOME)}
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
+    assert done.returncode == 2  # wrong input
+    assert said in done.stderr
 
 
 def test_a_port_in_use_is_told() -> None:
@@ -650,7 +693,7 @@ def test_a_port_in_use_is_told() -> None:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         with pytest.raises(Unavailable, match="choose others with --port"):
-            LocalChain(Settings(port=taken.getsockname()[1])).start()
+            local_chain(Settings(port=taken.getsockname()[1])).start()
 
 
 LOADER = Pubkey.from_string("BPFLoaderUpgradeab1e11111111111111111111111")
@@ -710,7 +753,7 @@ def upgrade(rpc: Caller, payer: Keypair, program: Pubkey, code: bytes) -> None:
 def test_a_program_is_deployed_and_upgraded_through_the_real_loader(tmp_path: Path) -> None:
     """In the steps of the official tool; the code is the memo program's. A chain that is kept has it again."""
     settings = Settings(port=0, slot_ms=0, ledger=tmp_path)
-    with LocalChain(settings) as chain:
+    with local_chain(settings) as chain:
         rpc = Caller(chain.url)
         payer, other = rpc.funded(), rpc.funded()
         code = base64.b64decode(rpc("getAccountInfo", str(MEMO), {"encoding": "base64"})["value"]["data"][0])
@@ -722,7 +765,7 @@ def test_a_program_is_deployed_and_upgraded_through_the_real_loader(tmp_path: Pa
         rpc.run([payer], remember)
         with pytest.raises(RpcFailure, match="Error processing Instruction 0"):
             upgrade(rpc, other, program, code)
-    with LocalChain(settings) as chain:
+    with local_chain(settings) as chain:
         rpc = Caller(chain.url)
         rpc.run([payer], remember)
         upgrade(rpc, payer, program, code)

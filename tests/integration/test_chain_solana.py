@@ -32,7 +32,7 @@ from hypernode.chain.solana.sending import Pace
 from hypernode.chain.solana.transactions import Signed
 from hypernode.kernel.errors import InvalidInput
 from hypernode.kernel.keys import KeyPair
-from integration.chain_fixtures import SOL, Caller
+from integration.chain_fixtures import SOL, Caller, local_chain
 
 TOKEN = Program(read_idl((Path(__file__).parents[1] / "clients" / "idl" / "token.json").read_bytes()))
 SYSTEM = Pubkey.from_string("11111111111111111111111111111111")
@@ -42,7 +42,7 @@ QUICK = Pace(resend_s=0.2, poll_s=0.02, patience_s=30)
 
 @pytest.fixture(scope="module")
 def chain() -> Iterator[LocalChain]:
-    with LocalChain(Settings(port=0, slot_ms=20, finality_slots=4)) as running:
+    with local_chain(Settings(port=0, slot_ms=20, finality_slots=4)) as running:
         yield running
 
 

@@ -63,10 +63,12 @@ async def follow(
     started = clock()
     next_send = started
     while True:
-        if clock() >= next_send and not tracking.past_height():
+        due = clock() >= next_send
+        if due:
             next_send = clock() + pace.resend_s
-            await asyncio.gather(*(_send(node, signed) for node in nodes))
-        await asyncio.gather(*(_ask(node, number, signed, tracking) for number, node in enumerate(nodes)))
+            if not tracking.past_height():
+                await asyncio.gather(*(_send(node, signed) for node in nodes))
+        await asyncio.gather(*(_ask(node, number, signed, tracking, due) for number, node in enumerate(nodes)))
         match tracking.verdict():
             case Landed() as landed:
                 return landed
@@ -85,13 +87,16 @@ async def _send(node: Node, signed: Signed) -> None:
     await _tried(node.call("sendTransaction", [base64.b64encode(signed.wire).decode(), config], str))
 
 
-async def _ask(node: Node, number: int, signed: Signed, tracking: Tracking) -> None:
-    """Ask one node in the order that `tracking` needs."""
+async def _ask(node: Node, number: int, signed: Signed, tracking: Tracking, due: bool) -> None:
+    """Ask one node in the order that `tracking` needs; for the height only when the next sending is due, too, as it
+    says nothing new for a minute."""
     counts = tracking.asked_for_status(number)
     config = {"searchTransactionHistory": True}
     found = await _tried(node.call("getSignatureStatuses", [[signed.signature], config], _Statuses))
     if found is not None and len(found.value) == 1:
         tracking.status(number, found.context.slot, found.value[0], counts=counts)
+    if not due and not tracking.past_height():
+        return
     newest = await _tried(node.call("getEpochInfo", [{"commitment": "finalized"}], EpochInfo))
     if newest is None:
         return
