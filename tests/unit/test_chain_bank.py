@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import random
+import struct
 
 import pytest
 from solders.account import Account
 from solders.hash import Hash
+from solders.instruction import Instruction
 from solders.keypair import Keypair
 from solders.message import MessageV0
 from solders.pubkey import Pubkey
 from solders.system_program import TransferParams, transfer
 from solders.transaction import VersionedTransaction
 
-from hypernode.chain.local.bank import Bank, Rejected
+from hypernode.chain.local.bank import PRECOMPILES, Bank, Rejected
 from hypernode.chain.local.message import SYSTEM
 from hypernode.chain.local.settings import HASH_SLOTS, STATUS_SLOTS
 from hypernode.chain.local.tokens import ui_amount
@@ -132,8 +134,6 @@ def test_what_leaves_no_trace_costs_nothing():
 
 
 def _to_nowhere(bank: Bank, payer: Keypair) -> VersionedTransaction:
-    from solders.instruction import Instruction
-
     blockhash = Hash.from_bytes(bank.hashes.at(bank.slot)[1])
     lost = Instruction(Keypair().pubkey(), b"", [])
     return VersionedTransaction(MessageV0.try_compile(payer.pubkey(), [lost], [], blockhash), [payer])
@@ -146,3 +146,23 @@ def _to_nowhere(bank: Bank, payer: Keypair) -> VersionedTransaction:
 def test_amounts_as_wallets_show_them(amount, decimals, text):
     assert ui_amount(amount, decimals)["uiAmountString"] == text
     assert ui_amount(amount, decimals)["amount"] == str(amount)
+
+
+@pytest.mark.parametrize("honest", [True, False])
+@pytest.mark.parametrize("all_features", [True, False])
+def test_the_precompile_verifies_signatures(honest, all_features):
+    bank = Bank(unix_time=0, all_features=all_features)
+    payer = Keypair()
+    bank.set_account(payer.pubkey(), Account(10**12, b"", SYSTEM))
+    message = b"a voucher"
+    signature = bytes(payer.sign_message(message if honest else b"another"))
+    # One signature, with key, signature and message behind the header, all in this instruction.
+    header = struct.pack("<BBHHHHHHH", 1, 0, 48, 0xFFFF, 16, 0xFFFF, 112, len(message), 0xFFFF)
+    proof = Instruction(PRECOMPILES[0], header + bytes(payer.pubkey()) + signature + message, [])
+    blockhash = Hash.from_bytes(bank.hashes.at(bank.slot)[1])
+    sent = VersionedTransaction(MessageV0.try_compile(payer.pubkey(), [proof], [], blockhash), [payer])
+    try:
+        error = bank.execute(sent).error
+    except Rejected as rejected:
+        error = rejected.error
+    assert (error is None) == honest

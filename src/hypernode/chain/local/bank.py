@@ -29,6 +29,17 @@ from hypernode.chain.local.views import Preimages
 from hypernode.chain.local.window import BlockhashWindow
 
 GENESIS_LAMPORTS: Final = 10**18
+PRECOMPILES: Final = tuple(
+    map(
+        Pubkey.from_string,
+        (
+            "Ed25519SigVerify111111111111111111111111111",
+            "KeccakSecp256k11111111111111111111111111111",
+            "Secp256r1SigVerify1111111111111111111111111",
+        ),
+    )
+)
+NATIVE_LOADER: Final = Pubkey.from_string("NativeLoader1111111111111111111111111111111")
 LOG_BYTES: Final = 10_000
 """Logs of one transaction; more is cut, as validators do."""
 _SLOT_HASHES: Final = 512
@@ -284,7 +295,7 @@ def _runtime(all_features: bool) -> LiteSVM:
     svm = LiteSVM.default()
     if not all_features:
         svm = svm.with_feature_set(LiteSVM.mainnet_feature_set())
-    return (
+    svm = (
         svm.with_builtins()
         .with_lamports(GENESIS_LAMPORTS)
         .with_sysvars()
@@ -295,3 +306,7 @@ def _runtime(all_features: bool) -> LiteSVM:
         .with_transaction_history(0)
         .with_log_bytes_limit(LOG_BYTES)
     )
+    # The runtime verifies their signatures, but a builder leaves out the accounts under which they are called.
+    for key in PRECOMPILES:
+        svm.set_account(key, Account(1, b"", NATIVE_LOADER, executable=True))
+    return svm
