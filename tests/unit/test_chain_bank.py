@@ -17,7 +17,7 @@ from solders.transaction import VersionedTransaction
 
 from hypernode.chain.local.bank import PRECOMPILES, Bank, Rejected
 from hypernode.chain.local.message import SYSTEM
-from hypernode.chain.local.settings import HASH_SLOTS, STATUS_SLOTS
+from hypernode.chain.local.settings import HASH_SLOTS, HASHES_KEPT
 from hypernode.chain.local.tokens import ui_amount
 from hypernode.chain.local.views import Preimages
 from hypernode.chain.local.window import BlockhashWindow, last_valid
@@ -29,11 +29,11 @@ def test_a_hash_is_valid_from_its_slot_on_and_150_slots_more():
     window = BlockhashWindow()
     for slot in range(1000):
         window.add(slot, slot.to_bytes(32, "big"))
-    for slot in (699, 700, 849, 850, 999):
+    for slot in (486, 487, 849, 850, 999):
         raw = slot.to_bytes(32, "big")
         assert window.valid(raw, 999) == (999 - slot <= HASH_SLOTS)
         assert not window.valid(raw, slot - 1)
-        assert window.valid(raw, slot) == (slot >= 999 - STATUS_SLOTS)
+        assert window.valid(raw, slot) == (slot >= 999 - HASHES_KEPT)
     assert last_valid(849) == 999
     assert window.at(900) == (900, (900).to_bytes(32, "big"))
     assert not window.valid(b"?" * 32, 999)
@@ -119,6 +119,18 @@ def test_a_transaction_is_refused_twice_also_after_a_long_jump():
         bank.advance(0, 2_000)
     with pytest.raises(ValueError, match="forward"):
         bank.set_time(1_999)
+
+
+def test_programs_see_the_hashes_of_closed_blocks():
+    bank = Bank(unix_time=0)
+    sysvar = Pubkey.from_string("SysvarS1otHashes111111111111111111111111111")
+    for jump in (1, 1, 10_000):
+        bank.advance(jump, 0)
+        data = bank.account(sysvar).data
+        (count,) = struct.unpack_from("<Q", data)
+        slots = [struct.unpack_from("<Q", data, 8 + 40 * number)[0] for number in range(count)]
+        assert slots == list(range(bank.slot - 1, max(-1, bank.slot - 513), -1))
+        assert data[16:48] == bank.hashes.at(bank.slot - 1)[1]
 
 
 def test_what_leaves_no_trace_costs_nothing():

@@ -23,7 +23,14 @@ from solders.transaction_metadata import FailedTransactionMetadata, SimulatedTra
 from hypernode.chain.local import message as messages
 from hypernode.chain.local import record as records
 from hypernode.chain.local.record import Record
-from hypernode.chain.local.settings import CONFIRMED_SLOTS, EPOCH_SLOTS, FINALITY_SLOTS, HASH_SLOTS, STATUS_SLOTS
+from hypernode.chain.local.settings import (
+    CONFIRMED_SLOTS,
+    EPOCH_SLOTS,
+    FINALITY_SLOTS,
+    HASH_SLOTS,
+    HASHES_KEPT,
+    STATUS_SLOTS,
+)
 from hypernode.chain.local.tokens import read_holding
 from hypernode.chain.local.views import Preimages
 from hypernode.chain.local.window import BlockhashWindow
@@ -42,7 +49,6 @@ PRECOMPILES: Final = tuple(
 NATIVE_LOADER: Final = Pubkey.from_string("NativeLoader1111111111111111111111111111111")
 LOG_BYTES: Final = 10_000
 """Logs of one transaction; more is cut, as validators do."""
-_SLOT_HASHES: Final = 512
 
 
 class Rejected(Exception):
@@ -133,7 +139,7 @@ class Bank:
         target = self.slot + slots
         self.unix_time = max(self.unix_time, unix_time)
         # What no window reaches any more need not be gone through one by one.
-        for number in range(max(self.slot + 1, target - STATUS_SLOTS), target + 1):
+        for number in range(max(self.slot + 1, target - HASHES_KEPT), target + 1):
             self.hashes.add(number, self._chance())
         self._open(target)
 
@@ -147,8 +153,9 @@ class Bank:
     def _open(self, slot: int) -> None:
         self.slot = slot
         self._set_clock()
-        known = self.hashes.newest_first()[:_SLOT_HASHES]
-        self._svm.set_slot_hashes([(number, Hash.from_bytes(value)) for number, value in known])
+        # Programs see the hashes of closed blocks only: nobody knows that of the open one before it is closed.
+        known = [(number, value) for number, value in self.hashes.newest_first() if number < slot]
+        self._svm.set_slot_hashes([(number, Hash.from_bytes(value)) for number, value in known[:HASHES_KEPT]])
         self._images.forget(self.root)
         while self._blocks and self._blocks[0][0] < slot - STATUS_SLOTS:
             for record in self._blocks.popleft()[1]:

@@ -19,6 +19,8 @@ HASH_SLOTS: Final = 150
 """How long a blockhash can be used (MAX_PROCESSING_AGE of Agave)."""
 STATUS_SLOTS: Final = 300
 """How long signatures are remembered to refuse the same transaction twice (MAX_RECENT_BLOCKHASHES of Agave)."""
+HASHES_KEPT: Final = 512
+"""How many slots programs see the hashes of (MAX_ENTRIES of Agave's SlotHashes); more than anything else needs."""
 EPOCH_SLOTS: Final = 432_000
 
 BODY_BYTES: Final = 50 * 1024

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections import deque
 
-from hypernode.chain.local.settings import HASH_SLOTS, STATUS_SLOTS
+from hypernode.chain.local.settings import HASH_SLOTS, HASHES_KEPT
 
 
 class BlockhashWindow:
-    """One blockhash a slot, of the last STATUS_SLOTS slots. Slots only grow."""
+    """One blockhash a slot, of the last HASHES_KEPT slots. Slots only grow."""
 
     def __init__(self) -> None:
         self._slots: dict[bytes, int] = {}
@@ -18,7 +18,7 @@ class BlockhashWindow:
         """The hash of a new slot; what is older than the window is forgotten."""
         self._slots[blockhash] = slot
         self._order.append((slot, blockhash))
-        while self._order[0][0] < slot - STATUS_SLOTS:
+        while self._order[0][0] < slot - HASHES_KEPT:
             del self._slots[self._order.popleft()[1]]
 
     def at(self, slot: int) -> tuple[int, bytes]:
