@@ -126,7 +126,9 @@ def test_programs_see_the_hashes_of_closed_blocks():
     sysvar = Pubkey.from_string("SysvarS1otHashes111111111111111111111111111")
     for jump in (1, 1, 10_000):
         bank.advance(jump, 0)
-        data = bank.account(sysvar).data
+        account = bank.account(sysvar)
+        assert account is not None
+        data = account.data
         (count,) = struct.unpack_from("<Q", data)
         slots = [struct.unpack_from("<Q", data, 8 + 40 * number)[0] for number in range(count)]
         assert slots == list(range(bank.slot - 1, max(-1, bank.slot - 513), -1))
