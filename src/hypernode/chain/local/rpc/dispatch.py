@@ -49,8 +49,10 @@ class Methods:
         """All of another registry's, too."""
         self._methods |= others._methods
 
-    def __contains__(self, name: str) -> bool:
-        return name in self._methods
+    @property
+    def names(self) -> frozenset[str]:
+        """Of all methods."""
+        return frozenset(self._methods)
 
     def call(self, chain: Chain, name: str, params: Any) -> Any:
         """The result of one method. Raises RpcError."""
