@@ -626,6 +626,15 @@ def test_a_kept_chain_goes_on_where_it_was(tmp_path: Path) -> None:
         assert rpc("getTokenSupply", str(mint), {"commitment": "processed"})["value"]["amount"] == "5"
 
 
+def test_what_is_stopped_in_order_loses_nothing(tmp_path: Path) -> None:
+    """Not even the block that is open."""
+    settings = Settings(port=0, slot_ms=60_000, ledger=tmp_path)
+    with local_chain(settings) as first:
+        payer = Caller(first.url).funded()
+    with local_chain(settings) as second:
+        assert Caller(second.url).balance(payer.pubkey()) == 10 * SOL
+
+
 def test_a_program_from_a_file_and_one_that_is_none(tmp_path: Path) -> None:
     """The associated token program, taken from the chain itself, under another address."""
     with local_chain(Settings(port=0, slot_ms=0)) as chain:

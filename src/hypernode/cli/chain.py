@@ -37,7 +37,7 @@ def local(
         int,
         typer.Option(min=0, max=60_000, help="Milliseconds a slot; 0: one slot a transaction, and at once final."),
     ] = 400,
-    finality_slots: Annotated[int, typer.Option(min=1, max=1000, help="Slots until a block is finalized.")] = 32,
+    finality_slots: Annotated[int, typer.Option(min=1, max=150, help="Slots until a block is finalized.")] = 32,
     all_features: Annotated[
         bool, typer.Option("--all-features", help="Every feature of the runtime, not only those active on mainnet.")
     ] = False,

@@ -67,6 +67,7 @@ class Subscriptions:
         self._numbers = itertools.count(1)
         self._kinds: dict[Kind, dict[int, Subscription]] = {kind: {} for kind in KINDS}
         self._held: dict[Subscriber, set[int]] = {}
+        self._root = 0
 
     # ── making and ending them ───────────────────────────────────────────────────────────────────────────────────────
 
@@ -131,14 +132,15 @@ class Subscriptions:
                     value = {"signature": record.signature, "err": record.error, "logs": record.meta["logMessages"]}
                     self._tell(wanted, with_context(record.slot, value))
         self._accounts_changed(commitment, slot, {key for record in records for key in record.writable})
-        if commitment == "finalized":
-            for wanted in self._kinds["root"].values():
-                self._tell(wanted, slot)
 
     def moved(self, slot: int, parent: int, root: int) -> None:
         """As Listener.moved."""
         for wanted in self._kinds["slot"].values():
             self._tell(wanted, {"slot": slot, "parent": parent, "root": root})
+        if root > self._root:
+            self._root = root
+            for wanted in self._kinds["root"].values():
+                self._tell(wanted, root)
 
     def _accounts_changed(self, commitment: Commitment, slot: int, changed: set[str]) -> None:
         if not changed:

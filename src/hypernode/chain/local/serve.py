@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import signal
 import socket
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 
 import msgspec
 import uvicorn
@@ -90,6 +91,17 @@ class _Server(uvicorn.Server):
         await super().startup(sockets)
         if self.started:
             tell(self.ready, self.ready_fd)
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Stop on SIGTERM and SIGINT, and go on afterwards: uvicorn's own would raise the signal again, which ends the
+        process before the open block is kept."""
+        before = {number: signal.signal(number, self.handle_exit) for number in (signal.SIGTERM, signal.SIGINT)}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
 
     def parent_said(self) -> None:
         """Whoever started this process never says anything: its end of the pipe has closed, as it has ended."""

@@ -80,7 +80,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     host: str = "127.0.0.1"
     port: Annotated[int, msgspec.Meta(ge=0, le=65534)] = 8899
     slot_ms: Annotated[int, msgspec.Meta(ge=0, le=60_000)] = SLOT_MS
-    finality_slots: Annotated[int, msgspec.Meta(ge=1, le=1000)] = FINALITY_SLOTS
+    finality_slots: Annotated[int, msgspec.Meta(ge=1, le=HASH_SLOTS)] = FINALITY_SLOTS
     ledger: Path | None = None
     programs: Annotated[tuple[Program, ...], msgspec.Meta(max_length=PROGRAMS)] = ()
     all_features: bool = False

@@ -204,7 +204,7 @@ class SolanaClient:
         blockhash = await self.blockhash()
         writable = [meta.pubkey for instruction in instructions for meta in instruction.accounts if meta.is_writable]
         price = await self.unit_price([payer, *dict.fromkeys(writable)])
-        tried = transactions.unsigned(payer, transactions.priced(instructions, UNITS, price), blockhash, tables)
+        tried = transactions.unsigned(payer, transactions.priced(instructions, UNITS, 0), blockhash, tables)
         simulated = await self.simulate(tried)
         if simulated.err is not None:
             raise self._failure(tried, simulated.err, None, simulated.logs or [])
