@@ -11,9 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hypernode.chain.solana.errors import AccountsUnresolved, IdlInvalid, ValueUnfit
-from hypernode.chain.solana.idl.borsh import Reader, Types
+from hypernode.chain.solana.idl.borsh import Reader
 from hypernode.chain.solana.idl.model import Idl, read_idl
 from hypernode.chain.solana.idl.program import Program
+from hypernode.chain.solana.idl.types import Types
 
 KEY = base58.b58encode(bytes(range(32))).decode()
 OTHER = base58.b58encode(bytes(range(1, 33))).decode()

@@ -15,8 +15,9 @@ from solders.pubkey import Pubkey
 from solders.system_program import TransferParams, transfer
 from solders.transaction import VersionedTransaction
 
-from hypernode.chain.local.bank import PRECOMPILES, Bank, Rejected
+from hypernode.chain.local.bank import Bank, Rejected
 from hypernode.chain.local.message import SYSTEM
+from hypernode.chain.local.runtime import PRECOMPILES
 from hypernode.chain.local.settings import HASH_SLOTS, HASHES_KEPT
 from hypernode.chain.local.tokens import ui_amount
 from hypernode.chain.local.views import Preimages

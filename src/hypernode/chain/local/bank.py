@@ -8,13 +8,12 @@ from __future__ import annotations
 import secrets
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Any, Final
+from typing import Any
 
 import msgspec
 from solders.account import Account
 from solders.clock import Clock
 from solders.hash import Hash
-from solders.litesvm import LiteSVM
 from solders.pubkey import Pubkey
 from solders.signature import Signature
 from solders.transaction import VersionedTransaction
@@ -23,6 +22,7 @@ from solders.transaction_metadata import FailedTransactionMetadata, SimulatedTra
 from hypernode.chain.local import message as messages
 from hypernode.chain.local import record as records
 from hypernode.chain.local.record import Record
+from hypernode.chain.local.runtime import runtime
 from hypernode.chain.local.settings import (
     CONFIRMED_SLOTS,
     EPOCH_SLOTS,
@@ -34,21 +34,6 @@ from hypernode.chain.local.settings import (
 from hypernode.chain.local.tokens import read_holding
 from hypernode.chain.local.views import Preimages
 from hypernode.chain.local.window import BlockhashWindow
-
-GENESIS_LAMPORTS: Final = 10**18
-PRECOMPILES: Final = tuple(
-    map(
-        Pubkey.from_string,
-        (
-            "Ed25519SigVerify111111111111111111111111111",
-            "KeccakSecp256k11111111111111111111111111111",
-            "Secp256r1SigVerify1111111111111111111111111",
-        ),
-    )
-)
-NATIVE_LOADER: Final = Pubkey.from_string("NativeLoader1111111111111111111111111111111")
-LOG_BYTES: Final = 10_000
-"""Logs of one transaction; more is cut, as validators do."""
 
 
 class Rejected(Exception):
@@ -89,7 +74,7 @@ class Bank:
         chance: Callable[[], bytes] = lambda: secrets.token_bytes(32),
     ) -> None:
         """`instant`: every block is final as soon as it is made. `chance`: 32 random bytes for each blockhash."""
-        self._svm = _runtime(all_features)
+        self._svm = runtime(all_features)
         self._finality = 0 if instant else finality_slots
         self._confirmed = 0 if instant else min(CONFIRMED_SLOTS, finality_slots)
         self._chance = chance
@@ -294,26 +279,3 @@ class Bank:
             holding = read_holding(account)
             if holding is not None and holding.mint not in state:
                 state[holding.mint] = self._svm.get_account(holding.mint)
-
-
-def _runtime(all_features: bool) -> LiteSVM:
-    # Whatever makes a window of blockhashes is ours: the runtime's own check knows only its latest. Signatures are
-    # verified where a transaction comes in, so that simulations can do without.
-    svm = LiteSVM.default()
-    if not all_features:
-        svm = svm.with_feature_set(LiteSVM.mainnet_feature_set())
-    svm = (
-        svm.with_builtins()
-        .with_lamports(GENESIS_LAMPORTS)
-        .with_sysvars()
-        .with_feature_accounts()
-        .with_default_programs()
-        .with_sigverify(False)
-        .with_blockhash_check(False)
-        .with_transaction_history(0)
-        .with_log_bytes_limit(LOG_BYTES)
-    )
-    # The runtime verifies their signatures, but a builder leaves out the accounts under which they are called.
-    for key in PRECOMPILES:
-        svm.set_account(key, Account(1, b"", NATIVE_LOADER, executable=True))
-    return svm

@@ -12,11 +12,22 @@ from typing import Any, Final, Self, TypeVar
 import httpx
 import msgspec
 from solders.address_lookup_table_account import AddressLookupTableAccount
+from solders.hash import Hash, ParseHashError
 from solders.instruction import Instruction
 from solders.pubkey import Pubkey
 from solders.transaction import VersionedTransaction
 
 from hypernode.chain.solana import sending, transactions
+from hypernode.chain.solana.answers import (
+    MAYBE_EXECUTED,
+    Accounts,
+    Executed,
+    Latest,
+    ListedAccount,
+    PaidFee,
+    Simulation,
+    ToldAccount,
+)
 from hypernode.chain.solana.errors import RpcAnswerInvalid, RpcRefused, RpcUnreachable, TransactionExpired
 from hypernode.chain.solana.failures import failure
 from hypernode.chain.solana.idl.program import Program
@@ -51,14 +62,6 @@ class Done(msgspec.Struct, frozen=True):
 
     signature: str
     slot: int
-
-
-class Simulation(msgspec.Struct, frozen=True, rename="camel"):
-    """What a transaction would do."""
-
-    err: Any = None
-    logs: list[str] | None = None
-    units_consumed: int | None = None
 
 
 class SolanaClient:
@@ -120,7 +123,7 @@ class SolanaClient:
         if len(keys) > ACCOUNTS:
             raise InvalidInput(f"{len(keys)} accounts are asked for, at most {ACCOUNTS}")
         config = {"commitment": self.commitment, "encoding": "base64"}
-        found = await self.call("getMultipleAccounts", [[str(key) for key in keys], config], _Accounts)
+        found = await self.call("getMultipleAccounts", [[str(key) for key in keys], config], Accounts)
         if len(found.value) != len(keys):
             raise RpcAnswerInvalid(f"{len(found.value)} accounts are told where {len(keys)} were asked for")
         return [None if account is None else _account(account) for account in found.value]
@@ -137,23 +140,27 @@ class SolanaClient:
             "encoding": "base64",
             "filters": [{"memcmp": {"offset": 0, "bytes": prefix, "encoding": "base64"}}],
         }
-        found = await self.call("getProgramAccounts", [str(program.address), config], list[_Listed])
+        found = await self.call("getProgramAccounts", [str(program.address), config], list[ListedAccount])
         return [(_key(item.pubkey), program.record(name, _account(item.account).data, kind)) for item in found]
 
     async def blockhash(self) -> Blockhash:
         """The newest blockhash that any node knows: one that lags would shorten a transaction's time."""
-        asked = (node.call("getLatestBlockhash", [{"commitment": self.commitment}], _Latest) for node in self._nodes)
+        asked = (node.call("getLatestBlockhash", [{"commitment": self.commitment}], Latest) for node in self._nodes)
         answers = await asyncio.gather(*asked, return_exceptions=True)
         known = [answer for answer in answers if not isinstance(answer, BaseException)]
         if not known:
             raise next(answer for answer in answers if isinstance(answer, BaseException))
         newest = max(known, key=lambda answer: answer.value.last_valid_block_height)
+        try:
+            Hash.from_string(newest.value.blockhash)
+        except ParseHashError as error:
+            raise RpcAnswerInvalid(f"{newest.value.blockhash[:60]!r} is not a blockhash") from error
         return Blockhash(newest.value.blockhash, newest.value.last_valid_block_height, newest.context.slot)
 
     async def unit_price(self, writable: Sequence[Pubkey]) -> int:
         """What to offer for a compute unit to write to these accounts, in millionths of a lamport."""
         keys = [str(key) for key in writable[:_FEE_ACCOUNTS]]
-        recent = await self.call("getRecentPrioritizationFees", [keys], list[_Fee])
+        recent = await self.call("getRecentPrioritizationFees", [keys], list[PaidFee])
         return unit_price([item.prioritization_fee for item in recent], self._fee)
 
     async def simulate(self, made: VersionedTransaction) -> Simulation:
@@ -165,7 +172,7 @@ class SolanaClient:
     async def logs(self, signature: str) -> list[str] | None:
         """The logs of an executed transaction; None if no node knows it (yet)."""
         config = {"commitment": "confirmed", "maxSupportedTransactionVersion": 0, "encoding": "base64"}
-        found: _Executed | None = await self.call("getTransaction", [signature, config], _MAYBE_EXECUTED)
+        found: Executed | None = await self.call("getTransaction", [signature, config], MAYBE_EXECUTED)
         return None if found is None or found.meta is None else found.meta.log_messages
 
     # ── sending ──────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -261,42 +268,7 @@ class SolanaClient:
         return failure(error, signature=signature, logs=logs, called=called, programs=self._programs)
 
 
-class _Account(msgspec.Struct, frozen=True):
-    lamports: int
-    owner: str
-    data: tuple[str, str]
-    executable: bool
-
-
-class _Listed(msgspec.Struct, frozen=True):
-    pubkey: str
-    account: _Account
-
-
-class _LatestBlockhash(msgspec.Struct, frozen=True, rename="camel"):
-    blockhash: str
-    last_valid_block_height: int
-
-
-class _Fee(msgspec.Struct, frozen=True, rename="camel"):
-    slot: int
-    prioritization_fee: int
-
-
-class _Meta(msgspec.Struct, frozen=True, rename="camel"):
-    log_messages: list[str] | None = None
-
-
-class _Executed(msgspec.Struct, frozen=True):
-    meta: _Meta | None = None
-
-
-_MAYBE_EXECUTED: Final[Any] = _Executed | None
-_Accounts = InContext[list[_Account | None]]
-_Latest = InContext[_LatestBlockhash]
-
-
-def _account(told: _Account) -> Account:
+def _account(told: ToldAccount) -> Account:
     try:
         data = base64.b64decode(told.data[0], validate=True)
     except binascii.Error as error:

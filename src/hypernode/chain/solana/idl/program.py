@@ -14,9 +14,10 @@ from solders.instruction import Instruction as Compiled
 from solders.pubkey import Pubkey
 
 from hypernode.chain.solana.errors import AccountsUnresolved, IdlInvalid, ValueUnfit
-from hypernode.chain.solana.idl.borsh import Codec, Key, Reader, Struct, Types
+from hypernode.chain.solana.idl.borsh import Codec, Key, Reader, Struct
 from hypernode.chain.solana.idl.model import Discriminated, ErrorDefinition, Field, Idl, Instruction
 from hypernode.chain.solana.idl.resolve import flattened, resolve
+from hypernode.chain.solana.idl.types import Types
 
 T = TypeVar("T")
 
