@@ -13,6 +13,7 @@ import argparse
 import asyncio
 import base64
 import secrets
+import statistics
 import time
 from collections.abc import Sequence
 from typing import Any, Final
@@ -27,12 +28,15 @@ from solders.pubkey import Pubkey
 from solders.system_program import TransferParams, transfer
 from solders.transaction import VersionedTransaction
 
+from bench.measuring import Say
+from bench.results import Figure, Report, aim, figure
 from hypernode.chain.local.process import LocalChain
 from hypernode.chain.local.settings import Settings
 
 LAMPORTS: Final = 1_000_000
 CONNECTIONS: Final = 8
 BATCH: Final = 50
+START_AIM_S: Final = 2.0
 WAYS: Final = ("one a request", f"{BATCH} a request")
 
 
@@ -43,6 +47,37 @@ class Measured(msgspec.Struct, frozen=True, kw_only=True):
     """User and system time of the chain's process, per transaction."""
     rate: float
     """Transactions a second."""
+
+
+def local_chain(quick: bool, say: Say) -> Report:
+    """What a transaction costs the local Solana chain."""
+    repetitions, transactions = (2, 1_000) if quick else (5, 4_000)
+    figures: list[Figure] = []
+    starts = [start_s() for _ in range(repetitions + 1)][1:]  # the first may install packages
+    start = figure("start to first answer", "s", statistics.median(starts), starts)
+    memory_mib: list[float] = []
+    for way in WAYS:
+        say(f"{repetitions} × {transactions:,} transactions, {way}")
+        found = []
+        for _ in range(repetitions):
+            measured, rss = measure(transactions, way)
+            found.append(measured)
+            memory_mib.append(rss / (1 << 20))
+        cpu = [one.cpu_us for one in found]
+        rates = [one.rate for one in found]
+        figures.append(figure(f"CPU per transaction, {way}", "µs", statistics.median(cpu), cpu))
+        figures.append(figure(f"transactions per second, {way}", "1/s", statistics.median(rates), rates))
+    return Report(
+        title="Local Solana chain",
+        method="Transfers of lamports, each to an account of its own and signed beforehand, sent to the chain's "
+        f"process over {CONNECTIONS} connections without preflight. CPU is user and system time of that "
+        "process; the generator shares the machine, so that the rates are floors. Everything is verified, executed in "
+        "the runtime and kept in the history; afterwards every receiver's balance is looked at.",
+        parameters={"transactions": transactions, "repetitions": repetitions, "slot_ms": 400},
+        figures=[start, *figures, figure("memory afterwards", "MiB", statistics.median(memory_mib), memory_mib)],
+        aims=[aim("start of the local chain", start, START_AIM_S)],
+        checks={"executed": len(WAYS) * repetitions * transactions},
+    )
 
 
 def start_s() -> float:

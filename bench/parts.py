@@ -13,8 +13,8 @@ import msgspec
 from bench import environment_lease, matching, sandbox_cost, sandbox_start, wasm_start
 from bench.held_back import held_back
 from bench.idle_nodes import idle_nodes
-from bench import environment_lease, local_chain, sandbox_cost, sandbox_start, wasm_start
 from bench.load import WARM_UP_JOBS, Plan, Pushed, Waited, document
+from bench.local_chain import local_chain
 from bench.log_flow import logs
 from bench.machine import Machine, every_sandbox
 from bench.measuring import Say, check, cpu_ms, cpu_ms_between, generate, network_parameters
@@ -37,7 +37,6 @@ ARRAY_RATE_AIM: Final = 20_000.0
 SANDBOX_AIMS_MS: Final = {"bubblewrap": 40.0, "docker/runc": 300.0, "docker/runsc": 450.0, "podman/runc": 300.0}
 ENVIRONMENT_AIM_MS: Final = 5.0
 WASM_AIM_MS: Final = 2.0
-CHAIN_START_AIM_S: Final = 2.0
 NODE_AIM_MIB: Final = 80 * 10**6 / (1 << 20)
 """80 MB in the MiB that memory is given in."""
 
@@ -409,37 +408,6 @@ def arrays(quick: bool, say: Say) -> Report:
     )
 
 
-def chain(quick: bool, say: Say) -> Report:
-    """What a transaction costs the local Solana chain."""
-    repetitions, transactions = (2, 1_000) if quick else (5, 4_000)
-    figures: list[Figure] = []
-    starts = [local_chain.start_s() for _ in range(repetitions + 1)][1:]  # the first may install packages
-    start = figure("start to first answer", "s", statistics.median(starts), starts)
-    memory_mib: list[float] = []
-    for way in local_chain.WAYS:
-        say(f"{repetitions} × {transactions:,} transactions, {way}")
-        found = []
-        for _ in range(repetitions):
-            measured, rss = local_chain.measure(transactions, way)
-            found.append(measured)
-            memory_mib.append(rss / (1 << 20))
-        cpu = [one.cpu_us for one in found]
-        rates = [one.rate for one in found]
-        figures.append(figure(f"CPU per transaction, {way}", "µs", statistics.median(cpu), cpu))
-        figures.append(figure(f"transactions per second, {way}", "1/s", statistics.median(rates), rates))
-    return Report(
-        title="Local Solana chain",
-        method="Transfers of lamports, each to an account of its own and signed beforehand, sent to the chain's "
-        f"process over {local_chain.CONNECTIONS} connections without preflight. CPU is user and system time of that "
-        "process; the generator shares the machine, so that the rates are floors. Everything is verified, executed in "
-        "the runtime and kept in the history; afterwards every receiver's balance is looked at.",
-        parameters={"transactions": transactions, "repetitions": repetitions, "slot_ms": 400},
-        figures=[start, *figures, figure("memory afterwards", "MiB", statistics.median(memory_mib), memory_mib)],
-        aims=[aim("start of the local chain", start, CHAIN_START_AIM_S)],
-        checks={"executed": len(local_chain.WAYS) * repetitions * transactions},
-    )
-
-
 PARTS: Final[dict[str, Callable[[bool, Say], Report]]] = {
     "throughput": throughput,
     "singles": singles,
@@ -457,5 +425,5 @@ PARTS: Final[dict[str, Callable[[bool, Say], Report]]] = {
     "logs": logs,
     "matching": matching.measure,
     "peers": peers,
-    "chain": chain,
+    "chain": local_chain,
 }
