@@ -26,7 +26,7 @@ from hypernode.kernel.keys import KeyPair
 from integration.chain_fixtures import SOL, Caller, local_chain
 
 PAYMENTS = 40
-PACE = Pace(resend_s=0.1, poll_s=0.02, patience_s=8)
+PACE = Pace(resend_s=0.2, poll_s=0.1, patience_s=8)
 
 
 @pytest.fixture(scope="module")

@@ -134,7 +134,7 @@ async def network() -> AsyncIterator[Network]:
         own = KeyPair.generate().public
         programs[name] = Program(read_idl((PROGRAMS / "idl" / f"{name}.json").read_bytes()), own)
         placed.append(Placed(own, PROGRAMS / "binaries" / f"{name}.so", deployer.public))
-    with local_chain(Settings(port=0, slot_ms=20, finality_slots=4, programs=tuple(placed))) as chain:
+    with local_chain(Settings(port=0, slot_ms=40, finality_slots=4, programs=tuple(placed))) as chain:
         pace = Pace(resend_s=0.5, poll_s=0.02, patience_s=30)
         async with SolanaClient([chain.url], programs=list(programs.values()), pace=pace) as client:
             made = Network(chain, client, programs, deployer)

@@ -42,7 +42,7 @@ QUICK = Pace(resend_s=0.2, poll_s=0.02, patience_s=30)
 
 @pytest.fixture(scope="module")
 def chain() -> Iterator[LocalChain]:
-    with local_chain(Settings(port=0, slot_ms=20, finality_slots=4)) as running:
+    with local_chain(Settings(port=0, slot_ms=40, finality_slots=4)) as running:
         yield running
 
 
