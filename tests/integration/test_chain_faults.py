@@ -1,5 +1,5 @@
 """A network that loses, delays, repeats and lies about having sent, between the client and the chain: whatever it does,
-a payment is executed once at most, and exactly once where the client says so."""
+a payment is executed once, and what the client calls dead never is."""
 
 from __future__ import annotations
 
@@ -106,8 +106,9 @@ def pay(payer: KeyPair, to: KeyPair, lamports: int) -> Instruction:
     return transfer(params)
 
 
-async def payment(chain: LocalChain, seed: int, payer: KeyPair) -> tuple[str, int]:
-    """One payment through a bad network: what the client says in the end, and how often it was executed."""
+async def payment(chain: LocalChain, seed: int, payer: KeyPair) -> int:
+    """One payment through a bad network, begun anew whenever the client says that it never happened, until it says that
+    it did: how often it was executed."""
     chance = random.Random(seed)
     network = BadNetwork(
         seed,
@@ -117,41 +118,38 @@ async def payment(chain: LocalChain, seed: int, payer: KeyPair) -> tuple[str, in
     )
     to = KeyPair.generate()
     urls = [chain.url, chain.url.replace("127.0.0.1", "localhost")][: chance.choice([1, 2])]
-    said = "unsent"
+    done = False
     async with SolanaClient(urls, pace=PACE, transport=network) as client:
-        while said == "unsent":
+        while not done:
             try:
                 await client.send_and_confirm([pay(payer, to, SOL)], [payer], attempts=4)
-                said = "done"
-            except TransactionExpired:
-                said = "expired"
+                done = True
             except TransactionUndecided as undecided:
-                said = await settle(chain, undecided)
-            except RpcUnreachable:
-                pass  # it never got as far as sending
+                done = await settle(chain, undecided)
+            except (TransactionExpired, RpcUnreachable):
+                pass  # dead for certain, or it never got as far as being sent
     caller = Caller(chain.url)
     found = caller("getSignaturesForAddress", to.public, {"commitment": "confirmed"})
     assert caller("getBalance", to.public, {"commitment": "confirmed"})["value"] == SOL * len(found)
-    return said, len(found)
+    return len(found)
 
 
-async def settle(chain: LocalChain, undecided: TransactionUndecided) -> str:
-    """What becomes of it, once the network is good again."""
-    async with SolanaClient([chain.url], pace=Pace(resend_s=0.1, poll_s=0.02, patience_s=120)) as client:
+async def settle(chain: LocalChain, undecided: TransactionUndecided) -> bool:
+    """Whether it was executed, as is known once the network is good again."""
+    async with SolanaClient([chain.url], pace=Pace(resend_s=0.2, poll_s=0.1, patience_s=120)) as client:
         try:
             await client.send(undecided.signed)
         except TransactionExpired:
-            return "expired"
-        return "done"
+            return False
+        return True
 
 
-async def test_every_payment_is_executed_as_often_as_the_client_says(chain: LocalChain) -> None:
+async def test_every_payment_is_executed_once(chain: LocalChain) -> None:
     payer, rpc = KeyPair.generate(), Caller(chain.url)
     rpc("requestAirdrop", payer.public, 1000 * SOL, {"commitment": "processed"})
     rpc("hypernode_warp", {"slots": 10})
-    results = await asyncio.gather(*(payment(chain, seed, payer) for seed in range(PAYMENTS)))
-    assert {(said, count) for said, count in results} <= {("done", 1), ("expired", 0)}
-    assert sum(count for _, count in results) > PAYMENTS // 2
+    executed = await asyncio.gather(*(payment(chain, seed, payer) for seed in range(PAYMENTS)))
+    assert executed == [1] * PAYMENTS
 
 
 class Hasty(Tracking):
