@@ -14,6 +14,7 @@ from bench import environment_lease, matching, sandbox_cost, sandbox_start, wasm
 from bench.held_back import held_back
 from bench.idle_nodes import idle_nodes
 from bench.load import WARM_UP_JOBS, Plan, Pushed, Waited, document
+from bench.local_chain import local_chain
 from bench.log_flow import logs
 from bench.machine import Machine, every_sandbox
 from bench.measuring import Say, check, cpu_ms, cpu_ms_between, generate, network_parameters
@@ -424,4 +425,5 @@ PARTS: Final[dict[str, Callable[[bool, Say], Report]]] = {
     "logs": logs,
     "matching": matching.measure,
     "peers": peers,
+    "chain": local_chain,
 }

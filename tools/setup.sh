@@ -94,6 +94,21 @@ ensure_bench() { # never fails the setup: the bench says what it misses
   command -v redis-server >/dev/null || say "to measure every peer, install as root: apt-get install redis-server"
 }
 
+# --- the standard clients that the local chain is tested with -----------------------------------------------------
+ensure_clients() { # never fails the setup: the tests say what they miss
+  local folder=tests/clients want
+  want=$(cat $folder/python/requirements.txt $folder/typescript/package-lock.json | sha256sum | cut -d' ' -f1)
+  [ "$(cat $folder/.installed 2>/dev/null)" != "$want" ] || return 0
+  rm -f $folder/.installed
+  say "installing the clients that the local chain is tested with"
+  .venv/bin/uv venv --quiet --clear --python .venv/bin/python $folder/python/.venv \
+    && .venv/bin/uv pip sync --quiet --python $folder/python/.venv/bin/python --require-hashes \
+      $folder/python/requirements.txt \
+    && (cd $folder/typescript && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error >&2) \
+    && echo "$want" >$folder/.installed \
+    || say "to run every test, have node 20 or newer with npm, and the package registries in reach"
+}
+
 # --- is there anything to do ------------------------------------------------------------------------------------
 stamp=.venv/.hypernode-setup
 # The folder is part of it: a moved clone has an editable install that points elsewhere.
@@ -101,6 +116,7 @@ want=$({ cat requirements/dev.txt requirements/uv.txt pyproject.toml tools/setup
 ensure_sandbox
 case ${1:-} in tests) ensure_tests ;; bench) ensure_bench ;; esac
 if [ -x .venv/bin/python ] && [ "$(cat "$stamp" 2>/dev/null)" = "$want" ] && .venv/bin/python -c '' 2>/dev/null; then
+  [ "${1:-}" != tests ] || ensure_clients
   exit 0
 fi
 
@@ -142,4 +158,5 @@ rm -f "$stamp"
 # No build isolation: hatchling and editables come pinned from dev.txt rather than unpinned from an index.
 "$uv" pip install --quiet --python .venv/bin/python --no-deps --no-build-isolation -e .
 echo "$want" >"$stamp"
+[ "${1:-}" != tests ] || ensure_clients
 say "ready: .venv with $(.venv/bin/python --version)"

@@ -24,6 +24,7 @@ MODULES: Final = (
     "hypernode.cli.doctor",
     "hypernode.cli.coordinator",
     "hypernode.cli.admin",
+    "hypernode.cli.chain",
 )
 
 
