@@ -27,6 +27,8 @@ from solders.transaction import Transaction
 from .coder import PROGRAMS, arguments_of, idl
 
 LOADER = Pubkey.from_string("BPFLoaderUpgradeab1e11111111111111111111111")
+ED25519 = Pubkey.from_string("Ed25519SigVerify111111111111111111111111111")
+NATIVE_LOADER = Pubkey.from_string("NativeLoader1111111111111111111111111111111")
 SUPPLY = 1_000_000_000_000_000
 HYPER = 1_000_000
 DAY = 86_400
@@ -67,12 +69,16 @@ class Sent:
         self.events = [event for event in (idl(program).event(data) for data in raw) if event]
 
 
-def runtime() -> LiteSVM:
-    """Mainnet's features, with signatures and blockhashes checked."""
-    return (
-        LiteSVM.default().with_mainnet_features().with_builtins().with_sysvars().with_lamports(10**18)
-        .with_sigverify(True).with_blockhash_check(True).with_default_programs()
-    )  # fmt: skip
+def runtime(*, forbid_old: bool = False) -> LiteSVM:
+    """Mainnet's features, with signatures and blockhashes checked; `forbid_old` adds the change of SIMD-0500."""
+    features = LiteSVM.mainnet_feature_set()
+    if forbid_old:
+        features.activate(FORBID_OLD, 0)
+    svm = LiteSVM.default().with_feature_set(features).with_builtins().with_sysvars().with_lamports(10**18)
+    svm = svm.with_sigverify(True).with_blockhash_check(True).with_default_programs()
+    # The builder has the precompile but not its account.
+    svm.set_account(ED25519, Account(1, b"", NATIVE_LOADER, executable=True))
+    return svm
 
 
 class World:

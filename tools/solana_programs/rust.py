@@ -244,7 +244,7 @@ def _instruction(program: Declaration, instruction: Instruction) -> Iterator[str
     arguments = {field.name: field.type for field in instruction.arguments}
     borrowed = "<'a>" if any(sized(field.type) for field in instruction.arguments) else ""
     yield f"/// {instruction.about}"
-    yield f"pub struct {title}<'a> {{"
+    yield f"pub struct {title}Accounts<'a> {{"
     for use in instruction.accounts:
         yield f"    pub {use.name}: {_wrapper(use)},"
         if use.init:
@@ -305,7 +305,7 @@ def _instruction(program: Declaration, instruction: Instruction) -> Iterator[str
     members = ", ".join(
         each for use in instruction.accounts for each in ((use.name, f"{use.name}_bump") if use.init else (use.name,))
     )
-    yield f"    let mut accounts = {title} {{ {members} }};"
+    yield f"    let mut accounts = {title}Accounts {{ {members} }};"
     passed = ", &arguments" if arguments else ""
     yield f"    crate::{name}(&mut accounts{passed}, input)"
     yield "}"

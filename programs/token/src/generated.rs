@@ -117,7 +117,7 @@ impl Burned {
 }
 
 /// Sets the program up and locks the vesting tokens. The mint must be final: no mint and no freeze authority.
-pub struct Initialize<'a> {
+pub struct InitializeAccounts<'a> {
     pub deployer: Signer<'a>,
     pub this: Unchecked<'a>,
     pub program_data: Unchecked<'a>,
@@ -167,12 +167,12 @@ fn initialize<'a>(input: &Input<'a>, data: &'a [u8]) -> Result {
     let (ledger, ledger_bump) = RecordMut::<BurnLedger>::create(ledger, &deployer, input.program, &[Seed::new(b"burns")])?;
     let (vault, vault_bump) = TokenAccount::create(vault, &deployer, input.program, &mint, vesting.key(), &[Seed::new(b"vault")])?;
     let (collection, collection_bump) = TokenAccount::create(collection, &deployer, input.program, &mint, vesting.key(), &[Seed::new(b"collection")])?;
-    let mut accounts = Initialize { deployer, this, program_data, mint, vesting, vesting_bump, ledger, ledger_bump, vault, vault_bump, collection, collection_bump, source, stakers, operations, token, system };
+    let mut accounts = InitializeAccounts { deployer, this, program_data, mint, vesting, vesting_bump, ledger, ledger_bump, vault, vault_bump, collection, collection_bump, source, stakers, operations, token, system };
     crate::initialize(&mut accounts, &arguments, input)
 }
 
 /// Changes where the staking and operations parts of later unlocks go.
-pub struct SetDestinations<'a> {
+pub struct SetDestinationsAccounts<'a> {
     pub authority: Signer<'a>,
     pub vesting: RecordMut<'a, Vesting>,
     pub mint: Mint<'a>,
@@ -193,12 +193,12 @@ fn set_destinations<'a>(input: &Input<'a>, data: &'a [u8]) -> Result {
     require!(*mint.key() == vesting.mint, Error::WRONG_ADDRESS);
     require!(*stakers.mint() == *mint.key(), Error::WRONG_MINT);
     require!(*operations.mint() == *mint.key(), Error::WRONG_MINT);
-    let mut accounts = SetDestinations { authority, vesting, mint, stakers, operations };
+    let mut accounts = SetDestinationsAccounts { authority, vesting, mint, stakers, operations };
     crate::set_destinations(&mut accounts, input)
 }
 
 /// Unlocks the next due cycle: a fifth is burned, three tenths go to stakers, the remainder to operations.
-pub struct Unlock<'a> {
+pub struct UnlockAccounts<'a> {
     pub payer: Signer<'a>,
     pub vesting: RecordMut<'a, Vesting>,
     pub ledger: RecordMut<'a, BurnLedger>,
@@ -236,12 +236,12 @@ fn unlock<'a>(input: &Input<'a>, data: &'a [u8]) -> Result {
     require!(*stakers.key() == vesting.stakers, Error::WRONG_ADDRESS);
     require!(*operations.key() == vesting.operations, Error::WRONG_ADDRESS);
     let (burn, burn_bump) = RecordMut::<Burn>::create(burn, &payer, input.program, &[Seed::new(b"burn"), Seed::new(&ledger.count.to_le_bytes())])?;
-    let mut accounts = Unlock { payer, vesting, ledger, burn, burn_bump, mint, vault, stakers, operations, token, system };
+    let mut accounts = UnlockAccounts { payer, vesting, ledger, burn, burn_bump, mint, vault, stakers, operations, token, system };
     crate::unlock(&mut accounts, &arguments, input)
 }
 
 /// Burns the holder's own tokens and records it.
-pub struct BurnTokens<'a> {
+pub struct BurnTokensAccounts<'a> {
     pub holder: Signer<'a>,
     pub vesting: Record<'a, Vesting>,
     pub ledger: RecordMut<'a, BurnLedger>,
@@ -276,12 +276,12 @@ fn burn_tokens<'a>(input: &Input<'a>, data: &'a [u8]) -> Result {
     require!(*source.mint() == *mint.key(), Error::WRONG_MINT);
     require!(*source.holder() == *holder.key(), Error::WRONG_HOLDER);
     let (burn, burn_bump) = RecordMut::<Burn>::create(burn, &holder, input.program, &[Seed::new(b"burn"), Seed::new(&ledger.count.to_le_bytes())])?;
-    let mut accounts = BurnTokens { holder, vesting, ledger, burn, burn_bump, mint, source, token, system };
+    let mut accounts = BurnTokensAccounts { holder, vesting, ledger, burn, burn_bump, mint, source, token, system };
     crate::burn_tokens(&mut accounts, &arguments, input)
 }
 
 /// Burns what others sent to be burned, and records it.
-pub struct BurnCollection<'a> {
+pub struct BurnCollectionAccounts<'a> {
     pub payer: Signer<'a>,
     pub vesting: Record<'a, Vesting>,
     pub ledger: RecordMut<'a, BurnLedger>,
@@ -307,7 +307,7 @@ fn burn_collection<'a>(input: &Input<'a>, data: &'a [u8]) -> Result {
     require!(*mint.key() == vesting.mint, Error::WRONG_ADDRESS);
     require!(*collection.key() == vesting.collection, Error::WRONG_ADDRESS);
     let (burn, burn_bump) = RecordMut::<Burn>::create(burn, &payer, input.program, &[Seed::new(b"burn"), Seed::new(&ledger.count.to_le_bytes())])?;
-    let mut accounts = BurnCollection { payer, vesting, ledger, burn, burn_bump, mint, collection, token, system };
+    let mut accounts = BurnCollectionAccounts { payer, vesting, ledger, burn, burn_bump, mint, collection, token, system };
     crate::burn_collection(&mut accounts, input)
 }
 

@@ -13,7 +13,7 @@ const DECIMALS: u8 = 6;
 const BURN_OF_UNLOCK: [u8; 32] = *b"unlock\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0";
 const BURN_OF_COLLECTION: [u8; 32] = *b"collection\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0";
 
-fn initialize(accounts: &mut Initialize, arguments: &InitializeArguments, _: &Input) -> Result {
+fn initialize(accounts: &mut InitializeAccounts, arguments: &InitializeArguments, _: &Input) -> Result {
     let mint = &accounts.mint;
     let valid = mint.decimals() == DECIMALS && mint.supply() == SUPPLY && mint.is_final();
     require!(valid, errors::NOT_THAT_MINT);
@@ -30,13 +30,13 @@ fn initialize(accounts: &mut Initialize, arguments: &InitializeArguments, _: &In
     token::transfer(&accounts.source, &accounts.vault, accounts.deployer.account(), LOCKED, &[])
 }
 
-fn set_destinations(accounts: &mut SetDestinations, _: &Input) -> Result {
+fn set_destinations(accounts: &mut SetDestinationsAccounts, _: &Input) -> Result {
     accounts.vesting.stakers = *accounts.stakers.key();
     accounts.vesting.operations = *accounts.operations.key();
     Ok(())
 }
 
-fn unlock(accounts: &mut Unlock, arguments: &UnlockArguments, _: &Input) -> Result {
+fn unlock(accounts: &mut UnlockAccounts, arguments: &UnlockArguments, _: &Input) -> Result {
     let vesting = &mut accounts.vesting;
     require!(vesting.cycles < CYCLES, errors::NOTHING_LEFT);
     // Named by the caller, so that a transaction sent twice cannot unlock two cycles that are both due.
@@ -62,7 +62,7 @@ fn unlock(accounts: &mut Unlock, arguments: &UnlockArguments, _: &Input) -> Resu
     Ok(())
 }
 
-fn burn_tokens(accounts: &mut BurnTokens, arguments: &BurnTokensArguments, _: &Input) -> Result {
+fn burn_tokens(accounts: &mut BurnTokensAccounts, arguments: &BurnTokensArguments, _: &Input) -> Result {
     require!(arguments.amount > 0, errors::NOTHING_TO_BURN);
     token::burn(&accounts.source, &accounts.mint, accounts.holder.account(), arguments.amount, &[])?;
     let cycle = accounts.vesting.cycles;
@@ -70,7 +70,7 @@ fn burn_tokens(accounts: &mut BurnTokens, arguments: &BurnTokensArguments, _: &I
     record(&mut accounts.ledger, &mut accounts.burn, cycle, arguments.amount, arguments.reference, time)
 }
 
-fn burn_collection(accounts: &mut BurnCollection, _: &Input) -> Result {
+fn burn_collection(accounts: &mut BurnCollectionAccounts, _: &Input) -> Result {
     let amount = accounts.collection.amount();
     require!(amount > 0, errors::NOTHING_TO_BURN);
     let bump = [accounts.vesting.bump];

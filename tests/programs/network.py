@@ -1,0 +1,271 @@
+"""A whole network on chain: programs set up as a deployment does, with stakers, nodes, markets and jobs."""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass, field
+from typing import Any
+
+from nacl.signing import SigningKey
+from solders.instruction import AccountMeta, Instruction
+from solders.keypair import Keypair
+from solders.pubkey import Pubkey
+
+from .world import DAY, ED25519, HYPER, START, Sent, World
+
+LOCKED = 84_603_487 * HYPER
+SPLIT = {"treasury": 1000, "incentive": 400, "stakers": 100, "royalty": 500}
+TERMS = {
+    "rate": 2_000, "fixed": 10_000, "least_weight": 100 * HYPER, "longest_seconds": 7_200, "queue_seconds": 3_600,
+    "grace_seconds": 600, "dispute_seconds": 3_600, "fresh_seconds": 300, "least_score": 400, "padding": bytes(2),
+}  # fmt: skip
+NODES_AND_MONEY = ("token", "nodes", "staking", "rewards", "markets")
+ALL = (*NODES_AND_MONEY, "slashing", "governance")
+
+
+@dataclass
+class Operator:
+    """An owner with a stake and a node."""
+
+    owner: Keypair
+    key: Keypair
+    tokens: Pubkey
+    stake: Pubkey
+    node: Pubkey
+    capacity: Pubkey
+
+
+@dataclass
+class Job:
+    """A job and who opened it."""
+
+    client: Keypair
+    tokens: Pubkey
+    address: Pubkey
+    id: int
+    seconds: int
+    author: Pubkey
+    page: Pubkey
+
+
+@dataclass
+class Network:
+    """The world with every program initialized."""
+
+    programs: tuple[str, ...] = NODES_AND_MONEY
+    seed: int = 0
+    suffix: str = ".so"
+    world: World = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.world = world = World(*self.programs, seed=self.seed, suffix=self.suffix)
+        self.verifiers = [world.person() for _ in range(3)]
+        self.authority = world.person()
+        """Stands for governance where governance is not part of the test."""
+        named = world.named
+        for name in ("treasury", "incentive", "operations"):
+            named[name] = world.tokens(world.key())
+        named["rewards.pool"] = named["rewards_pool"] = world.address("rewards", "pool")
+        named["rewards.vault"] = named["rewards_vault"] = named["stakers"] = world.address("rewards", "vault")
+        named["staking.pool"] = named["staking_pool"] = world.address("staking", "pool")
+        named["staking.vault"] = named["staking_vault"] = world.address("staking", "vault")
+        named["nodes.config"] = named["markets.verifiers"] = world.address("nodes", "config")
+        named["markets.config"] = world.address("markets", "config")
+        named["vesting"] = world.address("token", "vesting")
+        named["token.ledger"] = world.address("token", "burns")
+        named["token.vault"] = world.address("token", "vault")
+        named["collection"] = world.address("token", "collection")
+        self.slasher = Keypair.from_seed(world.random.randbytes(32))
+        slasher = world.address("slashing", "authority") if "slashing" in self.programs else self.slasher.pubkey()
+        named["slashed"] = (
+            world.address("slashing", "vault") if "slashing" in self.programs else world.tokens(slasher)
+        )
+        named["slasher"] = slasher
+        authority = world.address("governance", "authority") if "governance" in self.programs else self.authority.pubkey()
+        self.authority_key = authority
+        deployer = world.deployer.pubkey()
+        self._initialize("rewards", staking=world.ids["staking"])
+        self._initialize("token", authority=authority, start=START + 30 * DAY, source=world.tokens(deployer, LOCKED))
+        self._initialize("nodes", authority=authority, **self.verifier_set())
+        if "slashing" in self.programs:
+            self._slashing(authority)
+        self._initialize(
+            "staking", authority=authority, slasher=slasher, rewards=world.ids["rewards"],
+            parameters={"least_amount": HYPER, "shortest_days": 14, "longest_days": 365, "padding": bytes(4)},
+        )  # fmt: skip
+        self._initialize(
+            "markets", authority=authority, nodes=world.ids["nodes"], nodes_config=named["nodes.config"],
+            staking=world.ids["staking"], split=SPLIT,
+        )  # fmt: skip
+        if "governance" in self.programs:
+            self._governance()
+
+    def _initialize(self, program: str, **values: Any) -> Sent:
+        deployer = self.world.deployer
+        pools = {"rewards_pool": self.world.named["rewards_pool"], "staking_pool": self.world.named["staking_pool"]}
+        return self.world.send(program, "initialize", deployer, deployer=deployer.pubkey(), **(pools | values))
+
+    def _slashing(self, authority: Pubkey) -> None:
+        raise NotImplementedError
+
+    def _governance(self) -> None:
+        raise NotImplementedError
+
+    def verifier_set(self, threshold: int = 2) -> dict[str, Any]:
+        keys = [each.pubkey() for each in self.verifiers]
+        return {"verifiers": keys + [Pubkey.default()] * (16 - len(keys)), "count": len(keys), "threshold": threshold}
+
+    def verifier_metas(self, count: int = 2) -> list[AccountMeta]:
+        return [AccountMeta(each.pubkey(), True, False) for each in self.verifiers[:count]]
+
+    # --- stakes and nodes -----------------------------------------------------------------------------------------
+    def stake(self, owner: Keypair, source: Pubkey, amount: int, days: int = 30, id: int = 0) -> Pubkey:
+        world = self.world
+        stake = world.address("staking", "stake", owner.pubkey(), id)
+        if not world.exists(stake):
+            world.send("staking", "open", world.payer, payer=world.payer.pubkey(), owner=owner.pubkey(), id=id)
+        world.send(
+            "staking", "stake", owner, owner=owner.pubkey(), stake=stake, source=source, amount=amount, days=days
+        )
+        return stake
+
+    def operator(self, amount: int = 1_000 * HYPER, days: int = 30) -> Operator:
+        world = self.world
+        owner, key = world.person(), world.person()
+        tokens = world.tokens(owner.pubkey(), amount)
+        stake = self.stake(owner, tokens, amount, days)
+        world.send("nodes", "register", owner, key, owner=owner.pubkey(), key=key.pubkey(), capability=b"c" * 32)
+        world.send("markets", "open_capacity", world.payer, payer=world.payer.pubkey(), stake=stake)
+        return Operator(
+            owner, key, tokens, stake, world.address("nodes", "node", key.pubkey()),
+            world.address("markets", "capacity", stake),
+        )  # fmt: skip
+
+    # --- markets and jobs -----------------------------------------------------------------------------------------
+    def market(self, id: int = 0, **terms: Any) -> Pubkey:
+        world = self.world
+        maker = world.payer
+        market = world.address("markets", "market", maker.pubkey(), id)
+        world.send("markets", "create_market", maker, authority=maker.pubkey(), id=id, terms=TERMS | terms)
+        self.use(market)
+        self.page()
+        return market
+
+    def use(self, market: Pubkey) -> None:
+        self.world.named["market"] = market
+        self.world.named["markets.vault"] = self.world.address("markets", "vault", market)
+
+    def page(self, ahead: int = 0) -> Pubkey:
+        """The page of the next place, made if it is not there."""
+        world = self.world
+        market = world.named["market"]
+        index = world.record("markets", "Market", market)["tail"] // 64 + ahead
+        page = world.address("markets", "page", market, index)
+        if not world.exists(page):
+            world.send("markets", "open_page", world.payer, payer=world.payer.pubkey(), index=index)
+        return page
+
+    def open(self, client: Keypair | None = None, tokens: Pubkey | None = None, *, id: int | None = None,
+             seconds: int = 3_600, author: Pubkey | None = None) -> Job:  # fmt: skip
+        world = self.world
+        client = client or world.person()
+        tokens = tokens or world.tokens(client.pubkey(), 100 * HYPER)
+        id = id if id is not None else world.random.randrange(2**63)
+        page = self.page()
+        world.send(
+            "markets", "open", client, client=client.pubkey(), source=tokens, page=page, id=id, seconds=seconds,
+            document=b"d" * 32, author=author or Pubkey.default(),
+        )  # fmt: skip
+        return Job(
+            client, tokens, world.address("markets", "job", client.pubkey(), id), id, seconds,
+            author or Pubkey.default(), page,
+        )  # fmt: skip
+
+    def take(self, job: Job, operator: Operator) -> Sent:
+        return self.world.send(
+            "markets", "take", operator.key, key=operator.key.pubkey(), job=job.address, page=job.page,
+            node=operator.node, stake=operator.stake, capacity=operator.capacity,
+        )  # fmt: skip
+
+    def checkpoint(self, operator: Operator) -> Sent:
+        sequence = self.world.record("nodes", "Node", operator.node)["sequence"] + 1
+        return self.world.send(
+            "nodes", "checkpoint", operator.key, key=operator.key.pubkey(), node=operator.node, sequence=sequence,
+            checkpoint=b"k" * 32,
+        )  # fmt: skip
+
+    def submit(self, job: Job, operator: Operator, seconds: int) -> Sent:
+        return self.world.send(
+            "markets", "submit", operator.key, key=operator.key.pubkey(), job=job.address, receipt=b"r" * 32,
+            seconds=seconds,
+        )  # fmt: skip
+
+    def payees(self, job: Job, operator: Operator, author_token: Pubkey | None = None) -> dict[str, Any]:
+        return {"job": job.address, "operator_token": operator.tokens, "author_token": author_token or operator.tokens}
+
+    def endings(self, job: Job, operator: Operator, author_token: Pubkey | None = None) -> dict[str, Any]:
+        return self.payees(job, operator, author_token) | {
+            "capacity": operator.capacity, "client_token": job.tokens, "client": job.client.pubkey(),
+        }  # fmt: skip
+
+    def settle(self, job: Job, operator: Operator, caller: Keypair | None = None, author_token: Pubkey | None = None) -> Sent:
+        caller = caller or job.client
+        return self.world.send(
+            "markets", "settle", caller, caller=caller.pubkey(), **self.endings(job, operator, author_token)
+        )
+
+    def refund(self, job: Job, operator: Operator, caller: Keypair) -> Sent:
+        values = self.endings(job, operator)
+        del values["operator_token"], values["author_token"]
+        return self.world.send("markets", "refund", caller, caller=caller.pubkey(), **values)
+
+    def cancel(self, job: Job, caller: Keypair | None = None) -> Sent:
+        caller = caller or job.client
+        return self.world.send(
+            "markets", "cancel", caller, caller=caller.pubkey(), page=job.page, job=job.address,
+            client_token=job.tokens, client=job.client.pubkey(),
+        )  # fmt: skip
+
+    def dispute(self, job: Job) -> Sent:
+        return self.world.send(
+            "markets", "dispute", job.client, client=job.client.pubkey(), job=job.address, source=job.tokens,
+            reason=b"w" * 32,
+        )  # fmt: skip
+
+    def resolve(self, job: Job, operator: Operator, *, for_node: bool, verifiers: int = 2) -> Sent:
+        return self.world.send(
+            "markets", "resolve", *self.verifiers[:verifiers], rest=self.verifier_metas(verifiers), for_node=for_node,
+            **self.endings(job, operator),
+        )  # fmt: skip
+
+    def voucher(self, job: Job, cumulative: int) -> bytes:
+        """What the client signs."""
+        world = self.world
+        record = world.record("markets", "Job", job.address)
+        return (
+            b"hypernode:voucher:v1" + bytes(world.ids["markets"]) + bytes(job.address)
+            + struct.pack("<Q", record["serial"]) + bytes(record["node"]) + struct.pack("<Q", cumulative)
+        )  # fmt: skip
+
+    def redeem(self, job: Job, operator: Operator, cumulative: int, proof: Instruction | None = None) -> Sent:
+        proof = proof or signature(job.client, self.voucher(job, cumulative))
+        return self.world.send(
+            "markets", "redeem", before=[proof], cumulative=cumulative, **self.payees(job, operator)
+        )
+
+    def owed(self) -> tuple[int, int]:
+        """What the market's vault holds, and what the market owes."""
+        world = self.world
+        market = world.record("markets", "Market", world.named["market"])
+        due = sum(market[each] for each in ("held", "due_treasury", "due_incentive", "due_stakers"))
+        return world.balance(world.named["markets.vault"]), due
+
+
+def signature(signer: Keypair, message: bytes, **changed: Any) -> Instruction:
+    """A call of the Ed25519 precompile in the form every library writes."""
+    signed = SigningKey(bytes(signer)[:32]).sign(message).signature
+    header = struct.pack(
+        "<BBHHHHHHH", changed.get("count", 1), 0, 48, changed.get("signature_index", 0xFFFF), 16,
+        changed.get("key_index", 0xFFFF), 112, changed.get("size", len(message)), changed.get("message_index", 0xFFFF),
+    )  # fmt: skip
+    return Instruction(ED25519, header + bytes(signer.pubkey()) + signed + message, [])
