@@ -120,7 +120,8 @@ class Instruction:
 
 @dataclass(frozen=True, slots=True)
 class Declaration:
-    """A whole program. `foreign` holds the records it reads of others, by "program.Name"."""
+    """A whole program. `foreign` holds the records it reads of others, by "program.Name"; `calls`
+    the instructions of others that it calls, by program."""
 
     name: str
     about: str
@@ -134,6 +135,7 @@ class Declaration:
     foreign: Mapping[str, Shape]
     foreign_types: Mapping[str, Shape]
     foreign_enums: Mapping[str, tuple[str, ...]]
+    calls: Mapping[str, tuple[str, ...]]
 
 
 def load(folder: Path, name: str) -> Declaration:
@@ -146,7 +148,7 @@ class _Reader:
         self.folder, self.name = folder, name
         with (folder / name / "program.toml").open("rb") as file:
             self.raw: dict[str, Any] = tomllib.load(file)
-        unknown = set(self.raw) - {"about", "reads", "constants", "enums", "types", "records", "events",
+        unknown = set(self.raw) - {"about", "reads", "calls", "constants", "enums", "types", "records", "events",
                                    "instructions", "errors"}  # fmt: skip
         if unknown:
             raise DeclarationError(f"{name}: unknown tables {sorted(unknown)}")
@@ -188,6 +190,7 @@ class _Reader:
             foreign=foreign,
             foreign_types=foreign_types,
             foreign_enums=foreign_enums,
+            calls={each: tuple(called) for each, called in self.raw.get("calls", {}).items()},
         )
 
     def _records(self) -> dict[str, Shape]:

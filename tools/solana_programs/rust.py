@@ -156,6 +156,12 @@ def _foreign(program: Declaration, other: str) -> Iterator[str]:
     for name, shape in program.foreign.items():
         if name.startswith(f"{other}."):
             yield from _record(shape, {})
+    if other in program.calls:
+        yield "/// Discriminators of its instructions that this program calls."
+        yield "pub mod calls {"
+        for name in program.calls[other]:
+            yield f"    pub const {name.upper()}: [u8; 8] = {list(discriminator('global', name))};"
+        yield "}"
     yield "}"
     yield ""
 

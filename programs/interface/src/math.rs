@@ -29,6 +29,10 @@ pub fn mul_div(a: u64, b: u64, c: u64) -> Result<u64> {
 /// `bps` ten-thousandths of an amount, floored.
 #[inline(always)]
 pub fn share(amount: u64, bps: u64) -> Result<u64> {
+    // Every amount there can be takes the short way: the supply times 10,000 is below 2^64.
+    if amount <= u64::MAX / BPS && bps <= BPS {
+        return Ok(amount * bps / BPS);
+    }
     mul_div(amount, bps, BPS)
 }
 

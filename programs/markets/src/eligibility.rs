@@ -15,7 +15,8 @@ pub fn require_eligible(terms: &Terms, node: &nodes::Node, stake: &staking::Stak
     require!(time.saturating_sub(node.seen_at) <= terms.fresh_seconds as i64, errors::NODE_SILENT);
     require!(node.score >= terms.least_score, errors::SCORE_TOO_LOW);
     require!(stake.owner == node.owner, errors::NOT_OWNERS_STAKE);
-    require!(stake.state == staking::StakeState::ACTIVE && stake.reports == 0, errors::STAKE_NOT_ACTIVE);
+    // A stake under report still carries jobs: it cannot leave, and else a report would be a cheap way to idle a rival.
+    require!(stake.state == staking::StakeState::ACTIVE, errors::STAKE_NOT_ACTIVE);
     require!(stake.weight >= terms.least_weight, errors::WEIGHT_TOO_LOW);
     Ok(())
 }

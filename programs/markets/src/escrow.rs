@@ -10,6 +10,16 @@ pub fn last_moment(job: &Job) -> Result<i64> {
     later(later(job.assigned_at, job.seconds)?, job.terms.grace_seconds as u64)
 }
 
+/// How a payment was split, in µHYPER.
+#[derive(Clone, Copy, Default)]
+pub struct Parts {
+    pub treasury: u64,
+    pub incentive: u64,
+    pub stakers: u64,
+    pub royalty: u64,
+    pub operator: u64,
+}
+
 /// A job with the market that keeps its money.
 pub struct Escrow<'a, 'b> {
     pub market: &'b mut RecordMut<'a, Market>,
@@ -20,11 +30,11 @@ pub struct Escrow<'a, 'b> {
 impl<'a> Escrow<'a, '_> {
     /// Bring what was paid for the job up to `total`: split what is missing. The parts always sum to it, the operator's is
     /// the remainder; those of treasury, incentive pool and stakers wait in the vault for `sweep`.
-    #[inline(never)]
-    pub fn pay_up_to(&mut self, total: u64, operator_to: &TokenAccount, author_to: &TokenAccount) -> Result {
+    #[inline(always)]
+    pub fn pay_up_to(&mut self, total: u64, operator_to: &TokenAccount, author_to: &TokenAccount) -> Result<Parts> {
         let amount = sub(total, self.job.paid)?;
         if amount == 0 {
-            return Ok(());
+            return Ok(Parts::default());
         }
         let split = self.job.split;
         let treasury = share(amount, split.treasury as u64)?;
@@ -38,12 +48,13 @@ impl<'a> Escrow<'a, '_> {
         market.due_stakers = add(market.due_stakers, stakers)?;
         market.held = sub(market.held, amount)?;
         self.job.paid = total;
-        Paid { job: *self.job.key(), amount, treasury, incentive, stakers, royalty, operator }.emit();
         if operator_to.key() == author_to.key() {
-            return self.send(operator_to, add(operator, royalty)?);
+            self.send(operator_to, add(operator, royalty)?)?;
+        } else {
+            self.send(operator_to, operator)?;
+            self.send(author_to, royalty)?;
         }
-        self.send(operator_to, operator)?;
-        self.send(author_to, royalty)
+        Ok(Parts { treasury, incentive, stakers, royalty, operator })
     }
 
     /// Give the bond of a dispute that was lost to the operator, who waited for nothing.
@@ -55,12 +66,15 @@ impl<'a> Escrow<'a, '_> {
         self.send(operator_to, bond)
     }
 
-    /// Give what was not paid back to the client, with a bond that is still there, and close the job.
-    #[inline(never)]
-    pub fn close(self, outcome: Outcome, client_to: &TokenAccount, client: &Wallet) -> Result {
+    /// Give what was not paid back to the client, with a bond that is still there, and close the job. `parts` are those of its
+    /// last payment.
+    #[inline(always)]
+    pub fn close(self, outcome: Outcome, parts: Parts, client_to: &TokenAccount, client: &Wallet) -> Result {
         let refunded = add(sub(self.job.deposit, self.job.paid)?, self.job.bond)?;
         self.market.held = sub(self.market.held, refunded)?;
-        JobClosed { job: *self.job.key(), paid: self.job.paid, refunded, outcome }.emit();
+        let Parts { treasury, incentive, stakers, royalty, operator } = parts;
+        let (job, paid) = (*self.job.key(), self.job.paid);
+        JobClosed { job, paid, refunded, treasury, incentive, stakers, royalty, operator, outcome }.emit();
         self.send(client_to, refunded)?;
         self.job.close(client.account())
     }

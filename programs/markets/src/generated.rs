@@ -38,7 +38,7 @@ pub mod errors {
     pub const SCORE_TOO_LOW: Error = Error(6112);
     /// The stake is not of the node's owner.
     pub const NOT_OWNERS_STAKE: Error = Error(6113);
-    /// The stake is not active, or under report.
+    /// The stake is not active.
     pub const STAKE_NOT_ACTIVE: Error = Error(6114);
     /// The stake's weight is below what the market wants.
     pub const WEIGHT_TOO_LOW: Error = Error(6115);
@@ -296,7 +296,7 @@ impl JobDisputed {
 }
 
 #[repr(C)]
-pub struct Paid {
+pub struct VoucherPaid {
     pub job: Key,
     pub amount: u64,
     pub treasury: u64,
@@ -305,13 +305,13 @@ pub struct Paid {
     pub royalty: u64,
     pub operator: u64,
 }
-impl Paid {
+impl VoucherPaid {
     /// Log the event.
     #[inline(always)]
     pub fn emit(self) {
         #[repr(C)]
-        struct Event(u64, Paid);
-        let event = Event(0xeb81d2eeee11c1f0, self);
+        struct Event(u64, VoucherPaid);
+        let event = Event(0xdae28d22e47e849d, self);
         interface::emit(unsafe { core::slice::from_raw_parts(&event as *const Event as *const u8, 88) });
     }
 }
@@ -321,6 +321,11 @@ pub struct JobClosed {
     pub job: Key,
     pub paid: u64,
     pub refunded: u64,
+    pub treasury: u64,
+    pub incentive: u64,
+    pub stakers: u64,
+    pub royalty: u64,
+    pub operator: u64,
     pub outcome: Outcome,
 }
 impl JobClosed {
@@ -330,7 +335,7 @@ impl JobClosed {
         #[repr(C)]
         struct Event(u64, JobClosed);
         let event = Event(0x3702d4ae99f33f7b, self);
-        interface::emit(unsafe { core::slice::from_raw_parts(&event as *const Event as *const u8, 57) });
+        interface::emit(unsafe { core::slice::from_raw_parts(&event as *const Event as *const u8, 97) });
     }
 }
 

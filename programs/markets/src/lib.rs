@@ -128,7 +128,7 @@ fn cancel(accounts: &mut CancelAccounts, _: &Input) -> Result {
     require!(allowed, errors::TOO_EARLY);
     queue::remove(market.key(), job.place, &mut accounts.page, job.key())?;
     let escrow = escrow::Escrow { market, job, vault: &accounts.vault };
-    escrow.close(Outcome::CANCELLED, &accounts.client_token, &accounts.client)
+    escrow.close(Outcome::CANCELLED, escrow::Parts::default(), &accounts.client_token, &accounts.client)
 }
 
 fn open_capacity(accounts: &mut OpenCapacityAccounts, _: &Input) -> Result {
@@ -184,7 +184,11 @@ fn redeem(accounts: &mut RedeemAccounts, arguments: &RedeemArguments, input: &In
         job.price = arguments.cumulative;
     }
     let mut escrow = escrow::Escrow { market, job, vault: &accounts.vault };
-    escrow.pay_up_to(arguments.cumulative, &accounts.operator_token, &accounts.author_token)
+    let amount = sub(arguments.cumulative, escrow.job.paid)?;
+    let parts = escrow.pay_up_to(arguments.cumulative, &accounts.operator_token, &accounts.author_token)?;
+    let escrow::Parts { treasury, incentive, stakers, royalty, operator } = parts;
+    VoucherPaid { job: *escrow.job.key(), amount, treasury, incentive, stakers, royalty, operator }.emit();
+    Ok(())
 }
 
 fn settle(accounts: &mut SettleAccounts, _: &Input) -> Result {
@@ -203,8 +207,8 @@ fn settle(accounts: &mut SettleAccounts, _: &Input) -> Result {
     eligibility::leave(job, &mut accounts.capacity)?;
     let price = job.price;
     let mut escrow = escrow::Escrow { market, job, vault: &accounts.vault };
-    escrow.pay_up_to(price, &accounts.operator_token, &accounts.author_token)?;
-    escrow.close(Outcome::SETTLED, &accounts.client_token, &accounts.client)
+    let parts = escrow.pay_up_to(price, &accounts.operator_token, &accounts.author_token)?;
+    escrow.close(Outcome::SETTLED, parts, &accounts.client_token, &accounts.client)
 }
 
 fn refund(accounts: &mut RefundAccounts, _: &Input) -> Result {
@@ -214,7 +218,7 @@ fn refund(accounts: &mut RefundAccounts, _: &Input) -> Result {
     require!(allowed, errors::TOO_EARLY);
     eligibility::leave(job, &mut accounts.capacity)?;
     let escrow = escrow::Escrow { market, job, vault: &accounts.vault };
-    escrow.close(Outcome::REFUNDED, &accounts.client_token, &accounts.client)
+    escrow.close(Outcome::REFUNDED, escrow::Parts::default(), &accounts.client_token, &accounts.client)
 }
 
 fn dispute(accounts: &mut DisputeAccounts, arguments: &DisputeArguments, _: &Input) -> Result {
@@ -238,12 +242,13 @@ fn resolve(accounts: &mut ResolveAccounts, arguments: &ResolveArguments, input: 
     eligibility::leave(job, &mut accounts.capacity)?;
     let mut escrow = escrow::Escrow { market, job, vault: &accounts.vault };
     if !arguments.for_node {
-        return escrow.close(Outcome::RESOLVED_FOR_CLIENT, &accounts.client_token, &accounts.client);
+        let parts = escrow::Parts::default();
+        return escrow.close(Outcome::RESOLVED_FOR_CLIENT, parts, &accounts.client_token, &accounts.client);
     }
     let price = escrow.job.price;
-    escrow.pay_up_to(price, &accounts.operator_token, &accounts.author_token)?;
+    let parts = escrow.pay_up_to(price, &accounts.operator_token, &accounts.author_token)?;
     escrow.forfeit_bond(&accounts.operator_token)?;
-    escrow.close(Outcome::RESOLVED_FOR_NODE, &accounts.client_token, &accounts.client)
+    escrow.close(Outcome::RESOLVED_FOR_NODE, parts, &accounts.client_token, &accounts.client)
 }
 
 fn sweep(accounts: &mut SweepAccounts, _: &Input) -> Result {
