@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import struct
 from dataclasses import dataclass, field
 from typing import Any
@@ -13,11 +14,20 @@ from solders.pubkey import Pubkey
 
 from .world import DAY, ED25519, HYPER, START, Sent, World
 
+SALT = b"s" * 32
 LOCKED = 84_603_487 * HYPER
 SPLIT = {"treasury": 1000, "incentive": 400, "stakers": 100, "royalty": 500}
 TERMS = {
     "rate": 2_000, "fixed": 10_000, "least_weight": 100 * HYPER, "longest_seconds": 7_200, "queue_seconds": 3_600,
     "grace_seconds": 600, "dispute_seconds": 3_600, "fresh_seconds": 300, "least_score": 400, "padding": bytes(2),
+}  # fmt: skip
+PANELS = {
+    "bond": 100 * HYPER, "validator_amount": 10_000 * HYPER, "draw_seconds": DAY, "commit_seconds": DAY,
+    "reveal_seconds": DAY, "appeal_seconds": 7 * DAY, "bps": [100, 500, 1_000, 2_500, 5_000], "padding": bytes(6),
+}  # fmt: skip
+VOTING = {
+    "least_weight": 1_000_000 * HYPER, "voting_seconds": 3 * DAY, "timelock_seconds": DAY,
+    "expiry_seconds": 14 * DAY, "quorum_bps": 1_000, "padding": bytes(2),
 }  # fmt: skip
 NODES_AND_MONEY = ("token", "nodes", "staking", "rewards", "markets")
 ALL = (*NODES_AND_MONEY, "slashing", "governance")
@@ -106,10 +116,25 @@ class Network:
         return self.world.send(program, "initialize", deployer, deployer=deployer.pubkey(), **(pools | values))
 
     def _slashing(self, authority: Pubkey) -> None:
-        raise NotImplementedError
+        world, named = self.world, self.world.named
+        named["slashing.config"] = world.address("slashing", "config")
+        named["slashing.signer"] = world.address("slashing", "authority")
+        named["slashing.vault"] = world.address("slashing", "vault")
+        named["slashing.staking"] = world.ids["staking"]
+        self._initialize(
+            "slashing", authority=authority, staking=world.ids["staking"], nodes=world.ids["nodes"], parameters=PANELS
+        )
 
     def _governance(self) -> None:
-        raise NotImplementedError
+        world, named = self.world, self.world.named
+        named["governance.config"] = world.address("governance", "config")
+        named["governance.signer"] = world.address("governance", "authority")
+        programs = [world.ids[name] for name in ("staking", "slashing", "nodes", "token")]
+        self._initialize(
+            "governance", staking=world.ids["staking"], markets=world.ids["markets"],
+            programs=programs + [Pubkey.default()] * (8 - len(programs)), program_count=len(programs),
+            parameters=VOTING,
+        )  # fmt: skip
 
     def verifier_set(self, threshold: int = 2) -> dict[str, Any]:
         keys = [each.pubkey() for each in self.verifiers]
@@ -140,6 +165,99 @@ class Network:
             owner, key, tokens, stake, world.address("nodes", "node", key.pubkey()),
             world.address("markets", "capacity", stake),
         )  # fmt: skip
+
+    def unstake(self, owner: Keypair, stake: Pubkey) -> Sent:
+        return self.world.send("staking", "unstake", owner, owner=owner.pubkey(), stake=stake)
+
+    def withdraw(self, owner: Keypair, stake: Pubkey, tokens: Pubkey) -> Sent:
+        return self.world.send(
+            "staking", "withdraw", owner, owner=owner.pubkey(), stake=stake, destination=tokens
+        )
+
+    def reward(self, amount: int) -> Sent:
+        """Bring tokens into the rewards' vault and distribute them."""
+        world = self.world
+        world.pay(world.reserve, world.bank, world.named["rewards_vault"], amount)
+        return world.send("rewards", "distribute")
+
+    def claim(self, stake: Pubkey, tokens: Pubkey) -> Sent:
+        world = self.world
+        if not world.exists(world.address("rewards", "claim", stake)):
+            world.send("rewards", "register", world.payer, payer=world.payer.pubkey(), stake=stake)
+        return world.send(
+            "rewards", "claim", stake=stake, claim=world.address("rewards", "claim", stake), destination=tokens
+        )
+
+    # --- reports --------------------------------------------------------------------------------------------------
+    def report(self, reporter: Keypair, tokens: Pubkey, stake: Pubkey, kind: str = "InvalidResult", id: int = 0) -> Pubkey:
+        world = self.world
+        world.send(
+            "slashing", "report", reporter, reporter=reporter.pubkey(), stake=stake, source=tokens, id=id, kind=kind,
+            evidence=b"e" * 32,
+        )  # fmt: skip
+        return world.address("slashing", "case", reporter.pubkey(), id)
+
+    def nominate(self, case: Pubkey, operator: Operator) -> Sent:
+        return self.world.send("slashing", "nominate", case=case, stake=operator.stake, node=operator.node)
+
+    def judge(self, case: Pubkey, votes: list[tuple[Operator, bool]]) -> Sent:
+        """One whole round, with these on the panel and so voting."""
+        world = self.world
+        number = world.record("slashing", "Case", case)["round"]
+        world.wait(20)
+        world.send("slashing", "draw", case=case)
+        for operator, _ in votes:
+            self.nominate(case, operator)
+        world.wait(DAY)
+        for operator, vote in votes:
+            self.commit(case, operator, vote, number)
+        world.wait(DAY)
+        for operator, vote in votes:
+            self.reveal(case, operator, vote)
+        world.wait(DAY)
+        return self.close_round(case)
+
+    def commit(self, case: Pubkey, operator: Operator, vote: bool, number: int = 1) -> Sent:
+        key = operator.key.pubkey()
+        message = bytes([vote]) + SALT + bytes(case) + bytes([number]) + bytes(key)
+        return self.world.send(
+            "slashing", "commit", operator.key, key=key, case=case, commitment=hashlib.sha256(message).digest()
+        )
+
+    def reveal(self, case: Pubkey, operator: Operator, vote: bool) -> Sent:
+        return self.world.send(
+            "slashing", "reveal", operator.key, key=operator.key.pubkey(), case=case, for_report=vote, salt=SALT
+        )
+
+    def close_round(self, case: Pubkey) -> Sent:
+        stake = self.world.record("slashing", "Case", case)["stake"]
+        return self.world.send("slashing", "close_round", case=case, stake=stake)
+
+    def execute_case(self, case: Pubkey, reporter_token: Pubkey) -> Sent:
+        stake = self.world.record("slashing", "Case", case)["stake"]
+        return self.world.send("slashing", "execute", case=case, stake=stake, reporter_token=reporter_token)
+
+    # --- proposals ------------------------------------------------------------------------------------------------
+    def propose(self, proposer: Keypair, stake: Pubkey, kind: str = "Text", call: Instruction | None = None,
+                id: int = 0, title: str = "A proposal") -> Pubkey:  # fmt: skip
+        world = self.world
+        world.send(
+            "governance", "propose", proposer, proposer=proposer.pubkey(), stake=stake, id=id, kind=kind, title=title,
+            program=call.program_id if call else Pubkey.default(), payload=bytes(call.data) if call else b"",
+            accounts_hash=accounts_hash(call) if call else bytes(32),
+        )  # fmt: skip
+        return world.address("governance", "proposal", proposer.pubkey(), id)
+
+    def vote(self, proposal: Pubkey, voter: Keypair, stake: Pubkey, choice: str = "For") -> Sent:
+        return self.world.send(
+            "governance", "vote", voter, voter=voter.pubkey(), proposal=proposal, stake=stake, choice=choice
+        )
+
+    def execute(self, proposal: Pubkey, call: Instruction | None = None) -> Sent:
+        world = self.world
+        rest = [AccountMeta(each.pubkey, False, each.is_writable) for each in call.accounts] if call else []
+        program = world.record("governance", "Proposal", proposal)["program"]
+        return world.send("governance", "execute", rest=rest, proposal=proposal, program=program)
 
     # --- markets and jobs -----------------------------------------------------------------------------------------
     def market(self, id: int = 0, **terms: Any) -> Pubkey:
@@ -259,6 +377,12 @@ class Network:
         market = world.record("markets", "Market", world.named["market"])
         due = sum(market[each] for each in ("held", "due_treasury", "due_incentive", "due_stakers"))
         return world.balance(world.named["markets.vault"]), due
+
+
+def accounts_hash(call: Instruction) -> bytes:
+    """What a proposal says of the accounts it is executed with."""
+    parts = b"".join(bytes(each.pubkey) + bytes([each.is_signer | each.is_writable << 1]) for each in call.accounts)
+    return hashlib.sha256(parts).digest()
 
 
 def signature(signer: Keypair, message: bytes, **changed: Any) -> Instruction:

@@ -185,7 +185,7 @@ class World:
         account = self.svm.get_account(address)
         return account is not None and account.lamports > 0
 
-    def instruction(self, program: str, name: str, rest: Sequence[AccountMeta] = (), **values: Any) -> Instruction:
+    def instruction(self, program: str, name: str, /, rest: Sequence[AccountMeta] = (), **values: Any) -> Instruction:
         """An instruction with its accounts by name; the IDL's addresses and seeds give those that are not named."""
         raw = idl(program).instructions[name]
         keys: dict[str, Pubkey] = {}
@@ -239,6 +239,7 @@ class World:
         self,
         program: str,
         name: str,
+        /,
         *signers: Keypair,
         before: Sequence[Instruction] = (),
         rest: Sequence[AccountMeta] = (),
