@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import struct
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -65,10 +66,12 @@ class Network:
     programs: tuple[str, ...] = NODES_AND_MONEY
     seed: int = 0
     suffix: str = ".so"
+    attack: Callable[..., None] | None = None
     world: World = field(init=False)
 
     def __post_init__(self) -> None:
         self.world = world = World(*self.programs, seed=self.seed, suffix=self.suffix)
+        world.attack = self.attack
         self.verifiers = [world.person() for _ in range(3)]
         self.authority = world.person()
         """Stands for governance where governance is not part of the test."""
@@ -96,7 +99,7 @@ class Network:
         deployer = world.deployer.pubkey()
         self._initialize("rewards", staking=world.ids["staking"])
         self._initialize("token", authority=authority, start=START + 30 * DAY, source=world.tokens(deployer, LOCKED))
-        self._initialize("nodes", authority=authority, **self.verifier_set())
+        self._initialize("nodes", authority=authority, threshold=2, rest=self.verifier_keys())
         if "slashing" in self.programs:
             self._slashing(authority)
         self._initialize(
@@ -136,9 +139,8 @@ class Network:
             parameters=VOTING,
         )  # fmt: skip
 
-    def verifier_set(self, threshold: int = 2) -> dict[str, Any]:
-        keys = [each.pubkey() for each in self.verifiers]
-        return {"verifiers": keys + [Pubkey.default()] * (16 - len(keys)), "count": len(keys), "threshold": threshold}
+    def verifier_keys(self) -> list[AccountMeta]:
+        return [AccountMeta(each.pubkey(), False, False) for each in self.verifiers]
 
     def verifier_metas(self, count: int = 2) -> list[AccountMeta]:
         return [AccountMeta(each.pubkey(), True, False) for each in self.verifiers[:count]]
@@ -364,6 +366,9 @@ class Network:
             b"hypernode:voucher:v1" + bytes(world.ids["markets"]) + bytes(job.address)
             + struct.pack("<Q", record["serial"]) + bytes(record["node"]) + struct.pack("<Q", cumulative)
         )  # fmt: skip
+
+    def proof(self, job: Job, cumulative: int) -> Instruction:
+        return signature(job.client, self.voucher(job, cumulative))
 
     def redeem(self, job: Job, operator: Operator, cumulative: int, proof: Instruction | None = None) -> Sent:
         proof = proof or signature(job.client, self.voucher(job, cumulative))

@@ -127,18 +127,14 @@ pub struct InitializeAccounts<'a> {
 }
 pub struct InitializeArguments {
     pub authority: Key,
-    pub verifiers: [Key; 16],
-    pub count: u8,
     pub threshold: u8,
 }
 #[inline(never)]
 fn initialize<'a>(input: &Input<'a>, data: &'a [u8]) -> Result {
-    let [deployer, this, program_data, config, system] = input.accounts::<5>(0x0)?;
+    let [deployer, this, program_data, config, system] = input.leading::<5>(0x0)?;
     let mut reader = Reader::new(data);
     let arguments = InitializeArguments {
         authority: reader.pubkey()?,
-        verifiers: { let mut all = [Key::ZERO; 16]; for each in all.iter_mut() { *each = reader.pubkey()?; } all },
-        count: reader.u8()?,
         threshold: reader.u8()?,
     };
     reader.end()?;
@@ -158,17 +154,13 @@ pub struct SetVerifiersAccounts<'a> {
     pub config: RecordMut<'a, Config>,
 }
 pub struct SetVerifiersArguments {
-    pub verifiers: [Key; 16],
-    pub count: u8,
     pub threshold: u8,
 }
 #[inline(never)]
 fn set_verifiers<'a>(input: &Input<'a>, data: &'a [u8]) -> Result {
-    let [authority, config] = input.accounts::<2>(0x0)?;
+    let [authority, config] = input.leading::<2>(0x0)?;
     let mut reader = Reader::new(data);
     let arguments = SetVerifiersArguments {
-        verifiers: { let mut all = [Key::ZERO; 16]; for each in all.iter_mut() { *each = reader.pubkey()?; } all },
-        count: reader.u8()?,
         threshold: reader.u8()?,
     };
     reader.end()?;

@@ -4,40 +4,35 @@
 mod generated;
 
 use generated::*;
-use interface::{Error, Input, Key, Result, clock, entrypoint, require};
+use interface::{Account, Error, Input, Key, Result, clock, entrypoint, require};
 
 entrypoint!(dispatch);
 
-fn initialize(accounts: &mut InitializeAccounts, arguments: &InitializeArguments, _: &Input) -> Result {
-    check_verifiers(&arguments.verifiers, arguments.count, arguments.threshold)?;
-    let config = &mut accounts.config;
-    config.authority = arguments.authority;
-    config.verifiers = arguments.verifiers;
-    config.count = arguments.count;
-    config.threshold = arguments.threshold;
-    Ok(())
+fn initialize(accounts: &mut InitializeAccounts, arguments: &InitializeArguments, input: &Input) -> Result {
+    accounts.config.authority = arguments.authority;
+    appoint(&mut accounts.config, input.rest(5), arguments.threshold)
 }
 
-fn set_verifiers(accounts: &mut SetVerifiersAccounts, arguments: &SetVerifiersArguments, _: &Input) -> Result {
-    check_verifiers(&arguments.verifiers, arguments.count, arguments.threshold)?;
-    let config = &mut accounts.config;
-    config.verifiers = arguments.verifiers;
-    config.count = arguments.count;
-    config.threshold = arguments.threshold;
-    Ok(())
+fn set_verifiers(accounts: &mut SetVerifiersAccounts, arguments: &SetVerifiersArguments, input: &Input) -> Result {
+    appoint(&mut accounts.config, input.rest(2), arguments.threshold)
 }
 
+/// Make these accounts the verifiers. They are accounts and no arguments, so that a proposal's payload holds the call.
 /// A threshold of half or less would let two groups decide against each other.
-fn check_verifiers(verifiers: &[Key; 16], count: u8, threshold: u8) -> Result {
-    let count = count as usize;
+fn appoint(config: &mut Config, accounts: &[Account], threshold: u8) -> Result {
+    let count = accounts.len();
     require!(count >= 1 && count <= MOST_VERIFIERS as usize, errors::BAD_VERIFIERS);
     require!(2 * threshold as usize > count && threshold as usize <= count, errors::BAD_VERIFIERS);
+    config.verifiers = [Key::ZERO; MOST_VERIFIERS as usize];
     let mut index = 0;
     while index < count {
-        require!(verifiers[index] != Key::ZERO, errors::BAD_VERIFIERS);
-        require!(!verifiers[..index].contains(&verifiers[index]), errors::BAD_VERIFIERS);
+        let key = *accounts[index].key();
+        require!(key != Key::ZERO && !config.verifiers[..index].contains(&key), errors::BAD_VERIFIERS);
+        config.verifiers[index] = key;
         index += 1;
     }
+    config.count = count as u8;
+    config.threshold = threshold;
     Ok(())
 }
 
