@@ -111,4 +111,6 @@ def idl(name: str) -> Idl:
 
 def arguments_of(program: Idl, instruction: str, values: Mapping[str, Any]) -> bytes:
     raw = program.instructions[instruction]
-    return bytes(raw["discriminator"]) + b"".join(program.encode(each["type"], values[each["name"]]) for each in raw["args"])
+    return bytes(raw["discriminator"]) + b"".join(
+        program.encode(each["type"], values[each["name"]]) for each in raw["args"]
+    )

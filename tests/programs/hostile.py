@@ -38,7 +38,13 @@ class Hostile:
         self.made: list[Pubkey] = []
 
     def __call__(
-        self, world: World, program: str, name: str, honest: Instruction, signers: list[Keypair], before: list[Instruction]
+        self,
+        world: World,
+        program: str,
+        name: str,
+        honest: Instruction,
+        signers: list[Keypair],
+        before: list[Instruction],
     ) -> None:
         count = self.seen.get((program, name), 0)
         self.seen[program, name] = count + 1
@@ -84,8 +90,10 @@ class Hostile:
             for other, there in enumerate(metas):
                 if there.pubkey == meta.pubkey:
                     continue
-                yield label, f"repeats {self._name(declared, other)}", with_meta(
-                    place, AccountMeta(there.pubkey, meta.is_signer and there.is_signer, meta.is_writable)
+                yield (
+                    label,
+                    f"repeats {self._name(declared, other)}",
+                    with_meta(place, AccountMeta(there.pubkey, meta.is_signer and there.is_signer, meta.is_writable)),
                 )
                 if other > place:
                     swapped = list(metas)

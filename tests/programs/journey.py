@@ -43,9 +43,7 @@ def travel(attack: Attack | None = None, *, suffix: str = ".so") -> Network:
     job = network.open(author=author)
     network.take(job, operator)
     proof_values = network.payees(job, operator, author_token)
-    world.send(
-        "markets", "redeem", before=[network.proof(job, 20_000)], cumulative=20_000, **proof_values
-    )
+    world.send("markets", "redeem", before=[network.proof(job, 20_000)], cumulative=20_000, **proof_values)
     world.wait(600)
     network.submit(job, operator, 600)
     network.settle(job, operator, author_token=author_token)
@@ -157,9 +155,7 @@ def rule(attack: Attack | None = None) -> None:
     pool = {"least_amount": HYPER, "shortest_days": 14, "longest_days": 365, "padding": bytes(4)}
     world.send("staking", "set_parameters", network.authority, parameters=pool, **authority)
     world.send("markets", "set_parameters", network.authority, split=SPLIT, **authority)
-    world.send(
-        "nodes", "set_verifiers", network.authority, rest=network.verifier_keys(), threshold=2, **authority
-    )
+    world.send("nodes", "set_verifiers", network.authority, rest=network.verifier_keys(), threshold=2, **authority)
     world.send("token", "set_destinations", network.authority, **authority)
     judged = Network((*NODES_AND_MONEY, "slashing"), attack=attack)
     judged.world.send(

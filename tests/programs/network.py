@@ -90,11 +90,11 @@ class Network:
         named["collection"] = world.address("token", "collection")
         self.slasher = Keypair.from_seed(world.random.randbytes(32))
         slasher = world.address("slashing", "authority") if "slashing" in self.programs else self.slasher.pubkey()
-        named["slashed"] = (
-            world.address("slashing", "vault") if "slashing" in self.programs else world.tokens(slasher)
-        )
+        named["slashed"] = world.address("slashing", "vault") if "slashing" in self.programs else world.tokens(slasher)
         named["slasher"] = slasher
-        authority = world.address("governance", "authority") if "governance" in self.programs else self.authority.pubkey()
+        authority = (
+            world.address("governance", "authority") if "governance" in self.programs else self.authority.pubkey()
+        )
         self.authority_key = authority
         deployer = world.deployer.pubkey()
         self._initialize("rewards", staking=world.ids["staking"])
@@ -172,9 +172,7 @@ class Network:
         return self.world.send("staking", "unstake", owner, owner=owner.pubkey(), stake=stake)
 
     def withdraw(self, owner: Keypair, stake: Pubkey, tokens: Pubkey) -> Sent:
-        return self.world.send(
-            "staking", "withdraw", owner, owner=owner.pubkey(), stake=stake, destination=tokens
-        )
+        return self.world.send("staking", "withdraw", owner, owner=owner.pubkey(), stake=stake, destination=tokens)
 
     def reward(self, amount: int) -> Sent:
         """Bring tokens into the rewards' vault and distribute them."""
@@ -191,7 +189,9 @@ class Network:
         )
 
     # --- reports --------------------------------------------------------------------------------------------------
-    def report(self, reporter: Keypair, tokens: Pubkey, stake: Pubkey, kind: str = "InvalidResult", id: int = 0) -> Pubkey:
+    def report(
+        self, reporter: Keypair, tokens: Pubkey, stake: Pubkey, kind: str = "InvalidResult", id: int = 0
+    ) -> Pubkey:
         world = self.world
         world.send(
             "slashing", "report", reporter, reporter=reporter.pubkey(), stake=stake, source=tokens, id=id, kind=kind,
@@ -328,7 +328,9 @@ class Network:
             "capacity": operator.capacity, "client_token": job.tokens, "client": job.client.pubkey(),
         }  # fmt: skip
 
-    def settle(self, job: Job, operator: Operator, caller: Keypair | None = None, author_token: Pubkey | None = None) -> Sent:
+    def settle(
+        self, job: Job, operator: Operator, caller: Keypair | None = None, author_token: Pubkey | None = None
+    ) -> Sent:
         caller = caller or job.client
         return self.world.send(
             "markets", "settle", caller, caller=caller.pubkey(), **self.endings(job, operator, author_token)
@@ -372,9 +374,7 @@ class Network:
 
     def redeem(self, job: Job, operator: Operator, cumulative: int, proof: Instruction | None = None) -> Sent:
         proof = proof or signature(job.client, self.voucher(job, cumulative))
-        return self.world.send(
-            "markets", "redeem", before=[proof], cumulative=cumulative, **self.payees(job, operator)
-        )
+        return self.world.send("markets", "redeem", before=[proof], cumulative=cumulative, **self.payees(job, operator))
 
     def owed(self) -> tuple[int, int]:
         """What the market's vault holds, and what the market owes."""

@@ -45,7 +45,14 @@ def test_a_score_needs_enough_different_verifiers(network):
         owner = operator.owner
         metas = [*network.verifier_metas(2), AccountMeta(owner.pubkey(), True, False)]
         world.send(
-            "nodes", "record_reputation", *network.verifiers[:2], owner, rest=metas, node=operator.node, score=1, cause=1
+            "nodes",
+            "record_reputation",
+            *network.verifiers[:2],
+            owner,
+            rest=metas,
+            node=operator.node,
+            score=1,
+            cause=1,
         )
 
 
@@ -86,5 +93,10 @@ def test_a_verifier_named_twice_is_refused(network):
     one = AccountMeta(world.key(), False, False)
     with refuses(world, "BadVerifiers", "nodes"):
         world.send(
-            "nodes", "set_verifiers", network.authority, rest=[one, one], authority=network.authority.pubkey(), threshold=2
+            "nodes",
+            "set_verifiers",
+            network.authority,
+            rest=[one, one],
+            authority=network.authority.pubkey(),
+            threshold=2,
         )

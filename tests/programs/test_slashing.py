@@ -223,7 +223,9 @@ def test_one_owner_has_one_seat(network):
     trial = Trial(network, validators=0)
     world.wait(20)
     world.send("slashing", "draw", case=trial.case)
-    twin = Operator(owner_of_two.owner, owner_of_two.key, owner_of_two.tokens, second, owner_of_two.node, Pubkey.default())
+    twin = Operator(
+        owner_of_two.owner, owner_of_two.key, owner_of_two.tokens, second, owner_of_two.node, Pubkey.default()
+    )
     for each in (owner_of_two, twin):
         try:
             network.nominate(trial.case, each)

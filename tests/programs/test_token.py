@@ -84,7 +84,15 @@ def test_a_burn_is_recorded_with_its_reference(world):
     with refuses(world, "NothingToBurn"):
         world.send("token", "burn_collection", world.payer, payer=world.payer.pubkey())
     with refuses(world, "WrongHolder"):
-        world.send("token", "burn_tokens", world.payer, holder=world.payer.pubkey(), source=source, amount=1, reference=b"r" * 32)
+        world.send(
+            "token",
+            "burn_tokens",
+            world.payer,
+            holder=world.payer.pubkey(),
+            source=source,
+            amount=1,
+            reference=b"r" * 32,
+        )
 
 
 def test_only_the_upgrade_authority_can_set_it_up(world):

@@ -134,7 +134,11 @@ class World:
         return self._token_account(holder, amount, mint)
 
     def pay(self, source: Pubkey, holder: Keypair, to: Pubkey, amount: int) -> None:
-        metas = [AccountMeta(source, False, True), AccountMeta(to, False, True), AccountMeta(holder.pubkey(), True, False)]
+        metas = [
+            AccountMeta(source, False, True),
+            AccountMeta(to, False, True),
+            AccountMeta(holder.pubkey(), True, False),
+        ]
         self.submit([Instruction(TOKEN, struct.pack("<BQ", 3, amount), metas)], [holder])
 
     def balance(self, address: Pubkey) -> int:
@@ -148,7 +152,9 @@ class World:
 
     def set_clock(self) -> None:
         self.svm.set_clock(Clock(self.slot, 0, 0, 0, self.time))
-        hashes = [(slot, Hash(struct.pack("<Q", slot) * 4)) for slot in range(self.slot - 1, max(0, self.slot - 513), -1)]
+        hashes = [
+            (slot, Hash(struct.pack("<Q", slot) * 4)) for slot in range(self.slot - 1, max(0, self.slot - 513), -1)
+        ]
         self.svm.set_slot_hashes(hashes)
 
     def wait(self, seconds: int, slots: int | None = None) -> None:
@@ -170,7 +176,11 @@ class World:
 
     def address(self, program: str, *seeds: bytes | str | int | Pubkey) -> Pubkey:
         parts = [
-            seed.encode() if isinstance(seed, str) else struct.pack("<Q", seed) if isinstance(seed, int) else bytes(seed)
+            seed.encode()
+            if isinstance(seed, str)
+            else struct.pack("<Q", seed)
+            if isinstance(seed, int)
+            else bytes(seed)
             for seed in seeds
         ]
         return Pubkey.find_program_address(parts, self.ids[program])[0]
@@ -200,7 +210,9 @@ class World:
             elif label == "program_data":
                 keys[label] = Pubkey.find_program_address([bytes(self.ids[program])], LOADER)[0]
             elif "pda" not in account:
-                keys[label] = self.named[f"{program}.{label}"] if f"{program}.{label}" in self.named else self.named[label]
+                keys[label] = (
+                    self.named[f"{program}.{label}"] if f"{program}.{label}" in self.named else self.named[label]
+                )
         for account in raw["accounts"]:
             if account["name"] not in keys:
                 keys[account["name"]] = self._derived(program, raw, account, keys, values)

@@ -105,7 +105,18 @@ def _images(workspace: Path, programs: Iterable[str], target: Path) -> dict[str,
         "CARGO_ENCODED_RUSTFLAGS": "\x1f".join(flags),
     }
     built = subprocess.run(
-        [_CARGO, "build", "--release", "--offline", "--quiet", "--config", str(target / "config.toml"), "--target", "bpfel-unknown-none", "-Zbuild-std=core"]
+        [
+            _CARGO,
+            "build",
+            "--release",
+            "--offline",
+            "--quiet",
+            "--config",
+            str(target / "config.toml"),
+            "--target",
+            "bpfel-unknown-none",
+            "-Zbuild-std=core",
+        ]
         + [part for name in programs for part in ("-p", name)],
         cwd=workspace,
         env=environment,
@@ -146,7 +157,9 @@ def differing(files: Mapping[str, bytes], programs: Path = PROGRAMS) -> list[str
 
 def main() -> int:
     """The command line; returns the exit status."""
-    parser = argparse.ArgumentParser(prog="make programs", description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser = argparse.ArgumentParser(
+        prog="make programs", description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
     parser.add_argument("--check", action="store_true")
     parser.add_argument("--declared", action="store_true")
     parser.add_argument("--target", type=Path, help="keep what cargo makes here, for a faster next build")

@@ -78,7 +78,7 @@ def main(arguments: Sequence[str]) -> None:
     modules = [Path(each).read_bytes() for each in arguments if each.endswith(".o")]
     bitcode = [module for module in modules if module[:2] == b"BC"]
     if len(bitcode) != 1:
-        raise LinkError(f"rustc passed {len(bitcode)} modules of bitcode instead of one; is lto = \"fat\" set?")
+        raise LinkError(f'rustc passed {len(bitcode)} modules of bitcode instead of one; is lto = "fat" set?')
     out.write_bytes(object_of(bitcode[0]))
 
 

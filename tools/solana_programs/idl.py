@@ -96,9 +96,7 @@ def _account(program: Declaration, instruction: Instruction, use: AccountUse) ->
         entry["address"] = ADDRESSES[use.kind]
     if use.seeds:
         entry["pda"] = {"seeds": [_seed(program, instruction, seed) for seed in use.seeds]}
-    owners = [
-        owner.name for owner in instruction.accounts if use.options.get("address") == f"{owner.name}.{use.name}"
-    ]
+    owners = [owner.name for owner in instruction.accounts if use.options.get("address") == f"{owner.name}.{use.name}"]
     if owners and owners[0] in {each.name for each in instruction.accounts if each.kind in program.records}:
         entry["relations"] = owners
     return entry
