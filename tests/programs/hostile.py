@@ -1,6 +1,6 @@
-"""Attacks on every instruction that the IDLs name: each account replaced, swapped, repeated, stripped of its signature or
-left out, and the data cut, stretched and made up. All are simulated just before the honest instruction is sent, so that
-they meet a state in which it works.
+"""Attacks on every instruction that the IDLs name: each account replaced, swapped, repeated, stripped of its signature
+or left out, and the data cut, stretched and made up. All are simulated just before the honest instruction is sent, so
+that they meet a state in which it works.
 """
 
 from __future__ import annotations

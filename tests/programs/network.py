@@ -17,16 +17,16 @@ from .world import DAY, ED25519, HYPER, START, Sent, World
 
 SALT = b"s" * 32
 LOCKED = 84_603_487 * HYPER
-SPLIT = {"treasury": 1000, "incentive": 400, "stakers": 100, "royalty": 500}
-TERMS = {
+SPLIT: dict[str, int] = {"treasury": 1000, "incentive": 400, "stakers": 100, "royalty": 500}
+TERMS: dict[str, Any] = {
     "rate": 2_000, "fixed": 10_000, "least_weight": 100 * HYPER, "longest_seconds": 7_200, "queue_seconds": 3_600,
     "grace_seconds": 600, "dispute_seconds": 3_600, "fresh_seconds": 300, "least_score": 400, "padding": bytes(2),
 }  # fmt: skip
-PANELS = {
+PANELS: dict[str, Any] = {
     "bond": 100 * HYPER, "validator_amount": 10_000 * HYPER, "draw_seconds": DAY, "commit_seconds": DAY,
     "reveal_seconds": DAY, "appeal_seconds": 7 * DAY, "bps": [100, 500, 1_000, 2_500, 5_000], "padding": bytes(6),
 }  # fmt: skip
-VOTING = {
+VOTING: dict[str, Any] = {
     "least_weight": 1_000_000 * HYPER, "voting_seconds": 3 * DAY, "timelock_seconds": DAY,
     "expiry_seconds": 14 * DAY, "quorum_bps": 1_000, "padding": bytes(2),
 }  # fmt: skip

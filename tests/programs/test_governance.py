@@ -132,7 +132,7 @@ def test_a_small_stake_cannot_propose(network):
 def test_another_s_stake_cannot_propose_or_vote(network):
     world = network.world
     voters = Voters(network, MILLION, MILLION)
-    (one, first), (two, _) = voters.people
+    (_, first), (two, _) = voters.people
     with refuses(world, "NotOwnersStake", "governance"):
         network.propose(two, first)
     proposal = voters.activated()

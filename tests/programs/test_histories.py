@@ -1,5 +1,5 @@
-"""One model, several implementations: random histories through the rules of `hypernode.governance.model` and through the
-programs in the real runtime. After each step both have said the same, and every balance is equal.
+"""One model, several implementations: random histories through the rules of `hypernode.governance.model` and through
+the programs in the real runtime. After each step both have said the same, and every balance is equal.
 
 HISTORIES sets how many are run; 1000 take a few minutes.
 """
@@ -16,6 +16,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 from solders.hash import Hash
+from solders.token import ID as TOKEN
 
 from hypernode.governance.model import proposals, rewards, slashing, staking, unlock
 from hypernode.governance.model.refusal import Refusal, require
@@ -23,18 +24,23 @@ from hypernode.governance.model.refusal import Refusal, require
 from . import escrow_model as escrow
 from .coder import idl
 from .network import ALL, Job, Network, Operator
-from .world import DAY, HYPER, START, TOKEN, Refused, World
+from .world import DAY, HYPER, START, Refused, World
 
-PEOPLE = 5
-FUNDS = 5_000_000 * HYPER
+PEOPLE = 9
+FUNDS = 3_000_000 * HYPER
 AMOUNTS = st.sampled_from(
     [1, HYPER - 1, HYPER, 99 * HYPER, 100 * HYPER, 1_000 * HYPER, 10_000 * HYPER, 2_000_000 * HYPER]
 )
-DAYS = st.sampled_from([13, 14, 30, 90, 180, 365, 366])
-JUMPS = st.sampled_from([1, 60, 301, 3_601, DAY, 3 * DAY, 7 * DAY + 1, 14 * DAY, 30 * DAY, 366 * DAY])
-WHO = st.integers(0, PEOPLE - 1)
-ANY = st.integers(0, 7)
+DAYS = st.sampled_from([13, 14, 14, 30, 90, 180, 365, 366])
+JUMPS = st.sampled_from([1, 1, 60, 301, 3_601, DAY, 3 * DAY, 7 * DAY + 1, 14 * DAY, 30 * DAY, 91 * DAY])
+WHO = st.integers(0, 99)
+ANY = st.integers(0, 99)
 HISTORIES = int(os.environ.get("HISTORIES", "40"))
+ENDINGS = {
+    "cancel": ("QUEUED",), "refund": ("ASSIGNED",), "dispute": ("SUBMITTED",), "settle": ("SUBMITTED", "DISPUTED"),
+    "resolve for": ("DISPUTED",), "resolve against": ("DISPUTED",),
+}  # fmt: skip
+"""What ends a job, and the states in which it may."""
 VAULTS = {
     "staking": "staking_vault", "rewards": "rewards_vault", "slashing": "slashing.vault", "treasury": "treasury",
     "incentive": "incentive", "collection": "collection", "market": "markets.vault", "vesting": "token.vault",
@@ -85,13 +91,15 @@ class State:
 class Histories(RuleBasedStateMachine):
     """Every rule of this machine does one thing in the model and on chain."""
 
-    @initialize()
-    def begin(self) -> None:
+    @initialize(
+        hyper=st.lists(st.sampled_from([0, 100, 10_000, 10_000, 10_000, 1_000_000]), min_size=PEOPLE, max_size=PEOPLE)
+    )
+    def begin(self, hyper: list[int]) -> None:
         self.state = State()
         self.network = Network(ALL)
         self.world = world = self.network.world
         self.operators: list[Operator] = []
-        for number in range(PEOPLE):
+        for _ in range(PEOPLE):
             owner, key = world.person(), world.person()
             tokens = world.tokens(owner.pubkey(), FUNDS)
             payer = {"payer": world.payer.pubkey()}
@@ -110,6 +118,9 @@ class Histories(RuleBasedStateMachine):
         self.cases: list[Any] = []
         self.proposals: list[Any] = []
         self.registered = world.slot
+        for number, amount in enumerate(hyper):
+            if amount:
+                self.stake(number, amount * HYPER, 90)
         world.wait(1)
 
     # --- both at once ---------------------------------------------------------------------------------------------
@@ -131,6 +142,11 @@ class Histories(RuleBasedStateMachine):
             self.state = trial
         return expected is None
 
+    def likely(self, who: int, suitable: Callable[[staking.Stake], bool]) -> int:
+        """Mostly somebody whose stake suits, so that histories go deep; now and then somebody else."""
+        those = [index for index, each in enumerate(self.state.stakes) if suitable(each)]
+        return those[who % len(those)] if those and who % 5 else who % PEOPLE
+
     @property
     def now(self) -> int:
         return self.world.time
@@ -146,6 +162,8 @@ class Histories(RuleBasedStateMachine):
     # --- staking and rewards --------------------------------------------------------------------------------------
     @rule(who=WHO, amount=AMOUNTS, days=DAYS)
     def stake(self, who: int, amount: int, days: int) -> None:
+        who = self.likely(who, lambda each: each.state == staking.StakeState.WITHDRAWN)
+
         def model(state: State) -> None:
             state.pool, state.stakes[who] = staking.stake_tokens(
                 state.pool,
@@ -164,6 +182,8 @@ class Histories(RuleBasedStateMachine):
 
     @rule(who=WHO, amount=AMOUNTS)
     def add(self, who: int, amount: int) -> None:
+        who = self.likely(who, lambda each: each.state == staking.StakeState.ACTIVE)
+
         def model(state: State) -> None:
             state.pool, state.stakes[who] = staking.add_tokens(
                 state.pool, state.stakes[who], amount, state.rewards.accumulator, self.height
@@ -181,6 +201,8 @@ class Histories(RuleBasedStateMachine):
 
     @rule(who=WHO)
     def unstake(self, who: int) -> None:
+        who = self.likely(who, lambda each: each.state == staking.StakeState.ACTIVE)
+
         def model(state: State) -> None:
             state.pool, state.stakes[who] = staking.unstake(
                 state.pool, state.stakes[who], self.now, state.rewards.accumulator, self.height
@@ -191,6 +213,8 @@ class Histories(RuleBasedStateMachine):
 
     @rule(who=WHO)
     def withdraw(self, who: int) -> None:
+        who = self.likely(who, lambda each: each.state == staking.StakeState.UNSTAKING)
+
         def model(state: State) -> None:
             state.pool, state.stakes[who], amount = staking.withdraw(state.pool, state.stakes[who], self.now)
             state.move("staking", f"person {who}", amount)
@@ -201,6 +225,7 @@ class Histories(RuleBasedStateMachine):
     @rule(who=WHO, amount=st.sampled_from([0, 1, 3, 999_999_999_937, 12_345 * HYPER]))
     def reward(self, who: int, amount: int) -> None:
         """Somebody sends tokens to the pool; they are distributed when the next one does."""
+        who %= PEOPLE
         each = self.operators[who]
         if self.state.balances[f"person {who}"] >= amount:
             self.world.pay(each.tokens, each.owner, self.world.named["rewards_vault"], amount)
@@ -215,6 +240,8 @@ class Histories(RuleBasedStateMachine):
 
     @rule(who=WHO)
     def claim(self, who: int) -> None:
+        who = self.likely(who, lambda each: each.weight > 0)
+
         def model(state: State) -> None:
             state.rewards, amount = rewards.claim(state.rewards, state.stakes[who], state.claimed[who])
             state.claimed[who] += amount
@@ -224,6 +251,7 @@ class Histories(RuleBasedStateMachine):
         self.both(model, lambda: self.network.claim(each.stake, each.tokens))
 
     # --- vesting and burns ----------------------------------------------------------------------------------------
+    @precondition(lambda self: self.now >= START + (self.state.cycles + 1) * 30 * DAY or self.now % 7 == 0)
     @rule()
     def unlock(self) -> None:
         def model(state: State) -> None:
@@ -240,6 +268,7 @@ class Histories(RuleBasedStateMachine):
             lambda: self.world.send("token", "unlock", payer, payer=payer.pubkey(), cycle=cycle),
         )  # fmt: skip
 
+    @precondition(lambda self: self.state.balances["collection"] or self.now % 7 == 0)
     @rule()
     def burn_collection(self) -> None:
         def model(state: State) -> None:
@@ -254,6 +283,8 @@ class Histories(RuleBasedStateMachine):
     @precondition(lambda self: len(self.cases) < 4)
     @rule(who=WHO, accused=WHO, kind=st.sampled_from(list(slashing.Kind)))
     def report(self, who: int, accused: int, kind: slashing.Kind) -> None:
+        who = self.likely(who, lambda each: each.amount < 10_000 * HYPER)
+        accused = self.likely(accused, lambda each: each.amount > 0)
         reporter, suspect = self.operators[who], self.operators[accused]
         number = len(self.cases)
         address = self.world.address("slashing", "case", reporter.owner.pubkey(), number)
@@ -275,11 +306,16 @@ class Histories(RuleBasedStateMachine):
         if done:
             self.cases.append(address)
 
+    def case_in(self, case: int, *likely: str) -> int:
+        """Mostly a case in one of these states."""
+        those = [index for index, each in enumerate(self.state.cases) if each.state.name in likely]
+        return those[case % len(those)] if those and case % 5 else case % len(self.cases)
+
     @precondition(lambda self: self.cases)
-    @rule(case=ANY, votes=st.lists(st.sampled_from([True, True, False, None]), min_size=PEOPLE, max_size=PEOPLE))
+    @rule(case=ANY, votes=st.lists(st.sampled_from([True, True, True, False, None]), min_size=PEOPLE, max_size=PEOPLE))
     def judge(self, case: int, votes: list[bool | None]) -> None:
         """A whole round, if the case waits for one."""
-        number = case % len(self.cases)
+        number = self.case_in(case, "WAITING")
         address = self.cases[number]
         if self.state.cases[number].state != slashing.CaseState.WAITING:
             return
@@ -296,12 +332,7 @@ class Histories(RuleBasedStateMachine):
                 bytes(operator.owner.pubkey()), bytes(operator.key.pubkey()), bytes(operator.stake),
                 self.state.stakes[who], 500, True, self.registered,
             )  # fmt: skip
-            self.both(
-                lambda state, v=validator: self._set(
-                    state, number, slashing.nominate(state.cases[number], v, self.now)
-                ),
-                lambda o=operator: self.network.nominate(address, o),
-            )
+            self.nominate(number, validator, operator)
         self.world.wait(DAY)
         for who, vote in enumerate(votes):
             if vote is not None:
@@ -312,6 +343,12 @@ class Histories(RuleBasedStateMachine):
                 self.ballot(number, who, vote, shown=True)
         self.world.wait(DAY)
         self.close_round(number)
+
+    def nominate(self, number: int, validator: slashing.Validator, operator: Operator) -> None:
+        def model(state: State) -> None:
+            state.cases[number] = slashing.nominate(state.cases[number], validator, self.now)
+
+        self.both(model, lambda: self.network.nominate(self.cases[number], operator))
 
     def ballot(self, number: int, who: int, vote: bool, *, shown: bool) -> None:
         operator, address = self.operators[who], self.cases[number]
@@ -360,7 +397,7 @@ class Histories(RuleBasedStateMachine):
     @precondition(lambda self: self.cases)
     @rule(case=ANY)
     def appeal(self, case: int) -> None:
-        number = case % len(self.cases)
+        number = self.case_in(case, "CONFIRMED")
         owner = self.operators[self.state.accused[number]].owner
         self.both(
             lambda state: self._set(state, number, slashing.appeal(state.cases[number], self.now)),
@@ -370,7 +407,7 @@ class Histories(RuleBasedStateMachine):
     @precondition(lambda self: self.cases)
     @rule(case=ANY)
     def execute_case(self, case: int) -> None:
-        number = case % len(self.cases)
+        number = self.case_in(case, "CONFIRMED", "UPHELD")
         reporter = next(
             index for index, each in enumerate(self.operators)
             if bytes(each.owner.pubkey()) == self.state.cases[number].reporter
@@ -394,8 +431,9 @@ class Histories(RuleBasedStateMachine):
 
     # --- proposals ------------------------------------------------------------------------------------------------
     @precondition(lambda self: len(self.proposals) < 4)
-    @rule(who=WHO)
-    def propose(self, who: int) -> None:
+    @rule(who=WHO, active=st.booleans())
+    def propose(self, who: int, active: bool) -> None:
+        who = self.likely(who, lambda each: each.weight >= 1_000_000 * HYPER)
         each, number = self.operators[who], len(self.proposals)
         done = self.both(
             lambda state: state.proposals.append(proposals.propose(proposals.Parameters(), state.stakes[who])),
@@ -404,11 +442,26 @@ class Histories(RuleBasedStateMachine):
         if done:
             address = self.world.address("governance", "proposal", each.owner.pubkey(), number)
             self.proposals.append((address, each.owner))
+            if active:
+                self.advance_proposal(number, "activate")
+
+    def proposal_in(self, proposal: int, likely: str) -> int:
+        """Mostly a proposal in this state."""
+        those = [index for index, each in enumerate(self.state.proposals) if each.state.name == likely]
+        return those[proposal % len(those)] if those and proposal % 5 else proposal % len(self.proposals)
 
     @precondition(lambda self: self.proposals)
-    @rule(proposal=ANY, name=st.sampled_from(["activate", "cancel", "finalize", "finalize", "execute", "expire"]))
+    @rule(
+        proposal=ANY,
+        name=st.sampled_from(
+            ["activate", "activate", "activate", "cancel", "finalize", "finalize", "execute", "expire"]
+        ),
+    )
     def advance(self, proposal: int, name: str) -> None:
-        number = proposal % len(self.proposals)
+        likely = {"activate": "DRAFT", "cancel": "DRAFT", "finalize": "ACTIVE", "execute": "QUEUED", "expire": "QUEUED"}
+        self.advance_proposal(self.proposal_in(proposal, likely[name]), name)
+
+    def advance_proposal(self, number: int, name: str) -> None:
         address, owner = self.proposals[number]
 
         def model(state: State) -> None:
@@ -437,9 +490,25 @@ class Histories(RuleBasedStateMachine):
         self.both(model, chain)
 
     @precondition(lambda self: self.proposals)
-    @rule(proposal=ANY, who=WHO, choice=st.sampled_from(list(proposals.Choice)))
+    @rule(
+        proposal=ANY, who=WHO, choice=st.sampled_from(["For", "For", "For", "Against", "Abstain"]).map(proposals.Choice)
+    )
     def vote(self, proposal: int, who: int, choice: proposals.Choice) -> None:
-        number, each = proposal % len(self.proposals), self.operators[who]
+        self.cast(self.proposal_in(proposal, "ACTIVE"), self.likely(who, lambda each: each.weight > 0), choice)
+
+    @precondition(lambda self: any(each.state == proposals.ProposalState.ACTIVE for each in self.state.proposals))
+    @rule(proposal=ANY, choices=st.lists(st.sampled_from(["For", "For", "Against", "Abstain"]), min_size=3, max_size=3))
+    def poll(self, proposal: int, choices: list[str]) -> None:
+        """Those with the most weight vote, and the vote ends."""
+        number = self.proposal_in(proposal, "ACTIVE")
+        heaviest = sorted(range(PEOPLE), key=lambda who: -self.state.stakes[who].weight)
+        for who, choice in zip(heaviest, choices, strict=False):
+            self.cast(number, who, proposals.Choice(choice))
+        self.world.wait(3 * DAY)
+        self.advance_proposal(number, "finalize")
+
+    def cast(self, number: int, who: int, choice: proposals.Choice) -> None:
+        each = self.operators[who]
 
         def model(state: State) -> None:
             require((number, who) not in state.voted, "AlreadyExists")
@@ -452,6 +521,7 @@ class Histories(RuleBasedStateMachine):
     # --- jobs -----------------------------------------------------------------------------------------------------
     @rule(client=WHO, seconds=st.sampled_from([0, 1, 600, 7_200, 7_201]))
     def open(self, client: int, seconds: int) -> None:
+        client %= PEOPLE
         each = self.operators[client]
 
         def model(state: State) -> None:
@@ -467,9 +537,12 @@ class Histories(RuleBasedStateMachine):
     @precondition(lambda self: self.jobs)
     @rule(job=ANY, who=WHO, alive=st.booleans())
     def take(self, job: int, who: int, alive: bool) -> None:
-        number, operator = self.open_job(job), self.operators[who]
-        if number is None:
-            return
+        number = self.job_in(job, "QUEUED")
+        if number is not None:
+            self.take_job(number, self.likely(who, lambda each: each.amount >= 100 * HYPER), alive)
+
+    def take_job(self, number: int, who: int, alive: bool) -> None:
+        operator = self.operators[who]
         if alive:
             self.network.checkpoint(operator)
             self.state.seen_at[who] = self.now
@@ -482,15 +555,22 @@ class Histories(RuleBasedStateMachine):
 
         self.both(model, lambda: self.network.take(self.jobs[number], operator))
 
-    def open_job(self, job: int) -> int | None:
+    def job_in(self, job: int, *likely: str) -> int | None:
+        """Mostly a job in one of these states, never a closed one."""
         alive = [index for index, each in enumerate(self.state.jobs) if each.state != escrow.JobState.CLOSED]
-        return alive[job % len(alive)] if alive else None
+        those = [index for index in alive if self.state.jobs[index].state.name in likely]
+        chosen = those if those and job % 5 else alive
+        return chosen[job % len(chosen)] if chosen else None
 
     @precondition(lambda self: self.jobs)
     @rule(job=ANY, wait=st.sampled_from([0, 1, 600, 7_300]), seconds=st.sampled_from([0, 1, 600, 7_200]))
     def submit(self, job: int, wait: int, seconds: int) -> None:
-        number = self.open_job(job)
-        if number is None or self.state.jobs[number].operator < 0:
+        number = self.job_in(job, "ASSIGNED")
+        if number is not None:
+            self.submit_job(number, wait, seconds)
+
+    def submit_job(self, number: int, wait: int, seconds: int) -> None:
+        if self.state.jobs[number].operator < 0:
             return
         self.world.wait(wait)
         operator = self.operators[self.state.jobs[number].operator]
@@ -500,11 +580,25 @@ class Histories(RuleBasedStateMachine):
 
         self.both(model, lambda: self.network.submit(self.jobs[number], operator, seconds))
 
+    @rule(client=WHO, who=WHO, wait=st.sampled_from([1, 600, 7_200]),
+          cumulative=st.sampled_from([0, 20_000, 2_000_000]), submitted=st.booleans())  # fmt: skip
+    def work(self, client: int, who: int, wait: int, cumulative: int, submitted: bool) -> None:
+        """A job on its way: opened, taken, perhaps paid by a voucher, perhaps submitted."""
+        number = len(self.jobs)
+        self.open(client, 7_200)
+        if len(self.jobs) == number:
+            return
+        self.take_job(number, self.likely(who, lambda each: each.amount >= 100 * HYPER), alive=True)
+        if cumulative:
+            self.redeem_job(number, cumulative)
+        if submitted:
+            self.submit_job(number, wait, wait)
+
     @precondition(lambda self: self.jobs)
     @rule(job=ANY, what=st.sampled_from(["cancel", "settle", "refund", "resolve for", "resolve against", "dispute"]),
           by_right=st.booleans())  # fmt: skip
     def end(self, job: int, what: str, by_right: bool) -> None:
-        number = self.open_job(job)
+        number = self.job_in(job, *ENDINGS[what])
         if number is None:
             return
         there, before = self.jobs[number], self.state.jobs[number]
@@ -549,8 +643,12 @@ class Histories(RuleBasedStateMachine):
     @precondition(lambda self: self.jobs)
     @rule(job=ANY, cumulative=st.sampled_from([1, 20_000, 1_000_000, 20_000_000]))
     def redeem(self, job: int, cumulative: int) -> None:
-        number = self.open_job(job)
-        if number is None or self.state.jobs[number].operator < 0:
+        number = self.job_in(job, "ASSIGNED", "SUBMITTED", "DISPUTED")
+        if number is not None:
+            self.redeem_job(number, cumulative)
+
+    def redeem_job(self, number: int, cumulative: int) -> None:
+        if self.state.jobs[number].operator < 0:
             return
         operator = self.operators[self.state.jobs[number].operator]
 
@@ -560,6 +658,7 @@ class Histories(RuleBasedStateMachine):
 
         self.both(model, lambda: self.network.redeem(self.jobs[number], operator, cumulative))
 
+    @precondition(lambda self: any(self.state.due.values()) or self.now % 7 == 0)
     @rule()
     def sweep(self) -> None:
         def model(state: State) -> None:
@@ -587,9 +686,8 @@ class Histories(RuleBasedStateMachine):
         pool = self.world.record("staking", "Pool", self.world.named["staking_pool"])
         assert (pool["amount"], pool["weight"]) == (self.state.pool.amount, self.state.pool.weight)
         held = self.world.record("rewards", "Pool", self.world.named["rewards_pool"])
-        assert (held["accumulator"], held["held"], held["distributed"], held["paid"]) == (
-            self.state.rewards.accumulator, self.state.rewards.held, self.state.rewards.distributed, self.state.rewards.paid
-        )  # fmt: skip
+        for name in ("accumulator", "held", "distributed", "paid"):
+            assert held[name] == getattr(self.state.rewards, name)
         for each, stake in zip(self.operators, self.state.stakes, strict=True):
             record = self.world.record("staking", "Stake", each.stake)
             names = ("amount", "weight", "previous_weight", "earned", "snapshot", "reports", "state")
@@ -598,8 +696,8 @@ class Histories(RuleBasedStateMachine):
             assert self.world.record("slashing", "Case", address)["state"] == case.state
         for (address, _), proposal in zip(self.proposals, self.state.proposals, strict=True):
             record = self.world.record("governance", "Proposal", address)
-            names = ("state", "votes_for", "votes_against", "votes_abstain", "total_weight")
-            assert {name: record[name] for name in names} == {name: getattr(proposal, name) for name in names}
+            columns = ("state", "votes_for", "votes_against", "votes_abstain", "total_weight")
+            assert {name: record[name] for name in columns} == {name: getattr(proposal, name) for name in columns}
 
 
 def _name(world: World, refused: Refused) -> str:

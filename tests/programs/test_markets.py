@@ -257,7 +257,7 @@ def test_the_queue_goes_on_over_many_pages(network):
     for job in reversed(jobs[:64]):
         network.take(job, operator)
     head = jobs[0].page
-    world.send("markets", "retire_page", page=head, **{"payer": world.payer.pubkey()})
+    world.send("markets", "retire_page", page=head, payer=world.payer.pubkey())
     assert not world.exists(head)
     for job in jobs[64:128]:
         network.cancel(job)
@@ -373,7 +373,7 @@ def test_a_job_keeps_the_terms_and_split_it_was_opened_with(network):
     world = network.world
     job, operator = submitted(network)
     world.send("markets", "set_market", world.payer, authority=world.payer.pubkey(), terms=TERMS | {"rate": 10**9})
-    lower = {name: 0 for name in SPLIT}
+    lower = dict.fromkeys(SPLIT, 0)
     world.send("markets", "set_parameters", network.authority, authority=network.authority.pubkey(), split=lower)
     network.settle(job, operator)
     assert world.balance(job.tokens) == 100 * HYPER - PRICE

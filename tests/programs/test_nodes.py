@@ -23,8 +23,9 @@ def test_a_node_begins_in_the_middle_and_its_score_moves_its_tier(network):
     operator = network.operator()
     record = lambda: network.world.record("nodes", "Node", operator.node)  # noqa: E731
     assert (record()["score"], record()["tier"], record()["state"]) == (500, "Bronze", "Active")
-    for score, tier in ((0, "Starter"), (200, "Starter"), (201, "Bronze"), (500, "Bronze"), (501, "Silver"),
-                        (750, "Silver"), (751, "Gold"), (900, "Gold"), (901, "Diamond"), (1_000, "Diamond")):  # fmt: skip
+    tiers = {0: "Starter", 200: "Starter", 201: "Bronze", 500: "Bronze", 501: "Silver", 750: "Silver", 751: "Gold",
+             900: "Gold", 901: "Diamond", 1_000: "Diamond"}  # fmt: skip
+    for score, tier in tiers.items():
         rate(network, operator.node, score)
         assert (record()["score"], record()["tier"], record()["cause"]) == (score, tier, 7)
     with refuses(network.world, "ScoreTooHigh", "nodes"):

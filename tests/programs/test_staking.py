@@ -59,7 +59,7 @@ def test_locks_and_amounts_have_bounds(network, days, amount, error):
 
 def test_rewards_follow_weight_and_are_paid_once(network):
     world = network.world
-    (one, one_tokens, first), (two, two_tokens, second) = staker(network, days=365), staker(network, days=365)
+    (one, one_tokens, first), (_, two_tokens, second) = staker(network, days=365), staker(network, days=365)
     network.reward(1_000 * HYPER)
     network.claim(first, one_tokens)
     assert world.balance(one_tokens) == 500 * HYPER

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from .world import DAY, HYPER, START, SUPPLY, World, refuses
@@ -13,7 +15,8 @@ def set_up(world: World, **changed):
     world.named["stakers"] = world.tokens(world.key())
     world.named["operations"] = world.tokens(world.key())
     source = world.tokens(world.deployer.pubkey(), LOCKED)
-    values = {"deployer": world.deployer.pubkey(), "source": source, "authority": world.key(), "start": START + DAY}
+    values: dict[str, Any] = {"deployer": world.deployer.pubkey(), "source": source}
+    values |= {"authority": world.key(), "start": START + DAY}
     sent = world.send("token", "initialize", world.deployer, **values | changed)
     for label, seed in (("vesting", "vesting"), ("ledger", "burns"), ("vault", "vault"), ("collection", "collection")):
         world.named[label] = world.address("token", seed)

@@ -23,6 +23,7 @@ from solders.pubkey import Pubkey
 from solders.token import ID as TOKEN
 from solders.token.state import Mint, TokenAccount, TokenAccountState
 from solders.transaction import Transaction
+from solders.transaction_metadata import FailedTransactionMetadata
 
 from .coder import PROGRAMS, arguments_of, idl
 
@@ -53,8 +54,8 @@ def refuses(world: World, name: str, program: str = "token") -> Iterator[None]:
     try:
         yield
     except Refused as refused:
-        code = refused.code
-        assert code == idl(program).codes[name], f"not {name}: {refused}"
+        if refused.code != idl(program).codes[name]:
+            raise AssertionError(f"not {name}: {refused}") from refused
     else:
         raise AssertionError(f"nothing was refused; {name} was expected")
 
@@ -253,8 +254,8 @@ class World:
         name: str,
         /,
         *signers: Keypair,
-        before: Sequence[Instruction] = (),
-        rest: Sequence[AccountMeta] = (),
+        before: Any = (),
+        rest: Any = (),
         **values: Any,
     ) -> Sent:
         """Run one instruction of a program. Raises Refused."""
@@ -271,7 +272,7 @@ class World:
         unique = {bytes(each.pubkey()): each for each in (self.payer, *signers)}
         message = Message(list(instructions), self.payer.pubkey())
         result = self.svm.send_transaction(Transaction(list(unique.values()), message, self.svm.latest_blockhash()))
-        if hasattr(result, "err"):
+        if isinstance(result, FailedTransactionMetadata):
             raise Refused(result.err(), result.meta().logs())
         return Sent(result.compute_units_consumed(), result.logs(), program)
 

@@ -246,9 +246,8 @@ class _Reader:
                 raise DeclarationError(f"{where}.{each}: nothing ties this address to anything")
             if use.kind == "unchecked" and "why" not in use.options:
                 raise DeclarationError(f"{where}.{each}: say why it may go unchecked")
-            if use.kind == "TokenAccount" and not use.init and "mint" not in use.options:
-                if "address" not in use.options:
-                    raise DeclarationError(f"{where}.{each}: say of which mint it must be")
+            if use.kind == "TokenAccount" and not use.init and not {"mint", "address"} & set(use.options):
+                raise DeclarationError(f"{where}.{each}: say of which mint it must be")
             if use.init and (not use.seeds or "payer" not in use.options):
                 raise DeclarationError(f"{where}.{each}: what is made needs seeds and a payer")
             accounts.append(use)

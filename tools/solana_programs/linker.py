@@ -30,16 +30,16 @@ from .objects import (
 
 Version = Literal["v0", "v3"]
 
-SYSCALLS: Final = frozenset(
-    """abort sol_panic_ sol_log_ sol_log_64_ sol_log_compute_units_ sol_log_pubkey sol_log_data
-    sol_create_program_address sol_try_find_program_address sol_sha256 sol_keccak256 sol_blake3 sol_secp256k1_recover
-    sol_poseidon sol_curve_validate_point sol_curve_group_op sol_curve_multiscalar_mul sol_alt_bn128_group_op
-    sol_alt_bn128_compression sol_big_mod_exp sol_remaining_compute_units sol_get_clock_sysvar
-    sol_get_epoch_schedule_sysvar sol_get_rent_sysvar sol_get_last_restart_slot sol_get_epoch_rewards_sysvar
-    sol_get_epoch_stake sol_get_sysvar sol_memcpy_ sol_memmove_ sol_memcmp_ sol_memset_
-    sol_invoke_signed_c sol_invoke_signed_rust sol_set_return_data sol_get_return_data
-    sol_get_processed_sibling_instruction sol_get_stack_height""".split()
-)
+_NAMES = """
+abort sol_panic_ sol_log_ sol_log_64_ sol_log_compute_units_ sol_log_pubkey sol_log_data sol_create_program_address
+sol_try_find_program_address sol_sha256 sol_keccak256 sol_blake3 sol_secp256k1_recover sol_poseidon
+sol_curve_validate_point sol_curve_group_op sol_curve_multiscalar_mul sol_alt_bn128_group_op sol_alt_bn128_compression
+sol_big_mod_exp sol_remaining_compute_units sol_get_clock_sysvar sol_get_epoch_schedule_sysvar sol_get_rent_sysvar
+sol_get_last_restart_slot sol_get_epoch_rewards_sysvar sol_get_epoch_stake sol_get_sysvar sol_memcpy_ sol_memmove_
+sol_memcmp_ sol_memset_ sol_invoke_signed_c sol_invoke_signed_rust sol_set_return_data sol_get_return_data
+sol_get_processed_sibling_instruction sol_get_stack_height
+"""
+SYSCALLS: Final = frozenset(_NAMES.split())
 """What a program may call. The loaders do not check names, so a misspelt one would fail only when it is called."""
 
 _CALL_REGISTER: Final = 0x8D
@@ -90,7 +90,7 @@ def link(paths: Sequence[Path], version: Version, entry: str = "entrypoint") -> 
 
 
 def syscall_hash(name: str) -> int:
-    """The number that names a syscall in v3: 32-bit Murmur3 of its name with seed 0 (Appleby's `MurmurHash3_x86_32`)."""
+    """The number that names a syscall in v3: Murmur3 of its name, seed 0 (Appleby's `MurmurHash3_x86_32`)."""
     data, mask = name.encode(), 0xFFFFFFFF
 
     def rotate(value: int, by: int) -> int:

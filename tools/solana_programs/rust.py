@@ -41,11 +41,11 @@ def generate(program: Declaration) -> str:
     for name, variants in program.enums.items():
         lines += _enum(name, variants)
     for shape in program.types.values():
-        lines += _struct(shape, program.enums)
+        lines += _struct(shape)
     for shape in program.records.values():
-        lines += _record(shape, program.enums)
+        lines += _record(shape)
     for shape in program.events.values():
-        lines += _event(shape, program.enums)
+        lines += _event(shape)
     for other in sorted({name.split(".")[0] for name in program.foreign}):
         lines += _foreign(program, other)
     for instruction in program.instructions:
@@ -80,7 +80,7 @@ def _enum(name: str, variants: tuple[str, ...]) -> Iterator[str]:
 
 
 def _rust_type(type_: str) -> str:
-    if (text := sized(type_)) is not None:
+    if sized(type_) is not None:
         return "&'a [u8]"
     element, count = element_type(type_)
     name = _RUST.get(element, element)
@@ -92,7 +92,7 @@ def _fields(fields: tuple[Field, ...]) -> Iterator[str]:
         yield f"    pub {field.name}: {_rust_type(field.type)},"
 
 
-def _struct(shape: Shape, enums: Mapping[str, tuple[str, ...]]) -> Iterator[str]:
+def _struct(shape: Shape) -> Iterator[str]:
     if shape.about:
         yield f"/// {shape.about}"
     yield "#[derive(Clone, Copy, PartialEq, Eq, Debug)]"
@@ -104,7 +104,7 @@ def _struct(shape: Shape, enums: Mapping[str, tuple[str, ...]]) -> Iterator[str]
     yield ""
 
 
-def _record(shape: Shape, enums: Mapping[str, tuple[str, ...]]) -> Iterator[str]:
+def _record(shape: Shape) -> Iterator[str]:
     if shape.about:
         yield f"/// {shape.about}"
     yield "#[derive(Clone, Copy)]"
@@ -122,7 +122,7 @@ def _record(shape: Shape, enums: Mapping[str, tuple[str, ...]]) -> Iterator[str]
     yield ""
 
 
-def _event(shape: Shape, enums: Mapping[str, tuple[str, ...]]) -> Iterator[str]:
+def _event(shape: Shape) -> Iterator[str]:
     if shape.about:
         yield f"/// {shape.about}"
     yield "#[repr(C)]"
@@ -137,7 +137,8 @@ def _event(shape: Shape, enums: Mapping[str, tuple[str, ...]]) -> Iterator[str]:
     yield f"        struct Event(u64, {shape.name});"
     number = int.from_bytes(discriminator("event", shape.name), "little")
     yield f"        let event = Event({number:#x}, self);"
-    yield f"        interface::emit(unsafe {{ core::slice::from_raw_parts(&event as *const Event as *const u8, {shape.size + 8}) }});"
+    yield "        let bytes = &event as *const Event as *const u8;"
+    yield f"        interface::emit(unsafe {{ core::slice::from_raw_parts(bytes, {shape.size + 8}) }});"
     yield "    }"
     yield "}"
     yield ""
@@ -152,10 +153,10 @@ def _foreign(program: Declaration, other: str) -> Iterator[str]:
             yield from _enum(name.split(".")[1], variants)
     for name, shape in program.foreign_types.items():
         if name.startswith(f"{other}."):
-            yield from _struct(shape, {})
+            yield from _struct(shape)
     for name, shape in program.foreign.items():
         if name.startswith(f"{other}."):
-            yield from _record(shape, {})
+            yield from _record(shape)
     if other in program.calls:
         yield "/// Discriminators of its instructions that this program calls."
         yield "pub mod calls {"
@@ -174,7 +175,8 @@ def _decode(program: Declaration, type_: str) -> str:
         if element == "u8":
             return "reader.array()?"
         single = _decode(program, element)
-        return f"{{ let mut all = [{_zero(program, element)}; {count}]; for each in all.iter_mut() {{ *each = {single}; }} all }}"
+        fill = f"for each in all.iter_mut() {{ *each = {single}; }}"
+        return f"{{ let mut all = [{_zero(element)}; {count}]; {fill} all }}"
     if element in program.enums:
         return f"{element}(reader.variant({len(program.enums[element])})?)"
     if element in program.types:
@@ -184,8 +186,8 @@ def _decode(program: Declaration, type_: str) -> str:
     return f"reader.{element}()?"
 
 
-def _zero(program: Declaration, element: str) -> str:
-    return {"pubkey": "Key::ZERO"}.get(element, "0")
+def _zero(element: str) -> str:
+    return "Key::ZERO" if element == "pubkey" else "0"
 
 
 def _wrapper(use: AccountUse) -> str:
@@ -300,8 +302,8 @@ def _instruction(program: Declaration, instruction: Instruction) -> Iterator[str
             payer = use.options["payer"]
             if use.kind == "TokenAccount":
                 yield (
-                    f"    let ({use.name}, {use.name}_bump) = TokenAccount::create({use.name}, &{payer}, input.program, "
-                    f"&{use.options['mint']}, {use.options['holder']}.key(), &[{seeds}])?;"
+                    f"    let ({use.name}, {use.name}_bump) = TokenAccount::create({use.name}, &{payer}, "
+                    f"input.program, &{use.options['mint']}, {use.options['holder']}.key(), &[{seeds}])?;"
                 )
             else:
                 yield (

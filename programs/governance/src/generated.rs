@@ -173,7 +173,8 @@ impl Proposed {
         #[repr(C)]
         struct Event(u64, Proposed);
         let event = Event(0x99b4d0828d8a25d8, self);
-        interface::emit(unsafe { core::slice::from_raw_parts(&event as *const Event as *const u8, 73) });
+        let bytes = &event as *const Event as *const u8;
+        interface::emit(unsafe { core::slice::from_raw_parts(bytes, 73) });
     }
 }
 
@@ -191,7 +192,8 @@ impl Voted {
         #[repr(C)]
         struct Event(u64, Voted);
         let event = Event(0x825fd66d7f654abd, self);
-        interface::emit(unsafe { core::slice::from_raw_parts(&event as *const Event as *const u8, 81) });
+        let bytes = &event as *const Event as *const u8;
+        interface::emit(unsafe { core::slice::from_raw_parts(bytes, 81) });
     }
 }
 
@@ -207,7 +209,8 @@ impl StateChanged {
         #[repr(C)]
         struct Event(u64, StateChanged);
         let event = Event(0xc0d61a2be0379600, self);
-        interface::emit(unsafe { core::slice::from_raw_parts(&event as *const Event as *const u8, 41) });
+        let bytes = &event as *const Event as *const u8;
+        interface::emit(unsafe { core::slice::from_raw_parts(bytes, 41) });
     }
 }
 

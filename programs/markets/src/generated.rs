@@ -239,7 +239,8 @@ impl JobOpened {
         #[repr(C)]
         struct Event(u64, JobOpened);
         let event = Event(0xdcc899fdaa4ba9c2, self);
-        interface::emit(unsafe { core::slice::from_raw_parts(&event as *const Event as *const u8, 160) });
+        let bytes = &event as *const Event as *const u8;
+        interface::emit(unsafe { core::slice::from_raw_parts(bytes, 160) });
     }
 }
 
@@ -256,7 +257,8 @@ impl JobTaken {
         #[repr(C)]
         struct Event(u64, JobTaken);
         let event = Event(0xdd55f98b15f8af31, self);
-        interface::emit(unsafe { core::slice::from_raw_parts(&event as *const Event as *const u8, 104) });
+        let bytes = &event as *const Event as *const u8;
+        interface::emit(unsafe { core::slice::from_raw_parts(bytes, 104) });
     }
 }
 
@@ -274,7 +276,8 @@ impl JobSubmitted {
         #[repr(C)]
         struct Event(u64, JobSubmitted);
         let event = Event(0xf88332267f23cc81, self);
-        interface::emit(unsafe { core::slice::from_raw_parts(&event as *const Event as *const u8, 88) });
+        let bytes = &event as *const Event as *const u8;
+        interface::emit(unsafe { core::slice::from_raw_parts(bytes, 88) });
     }
 }
 
@@ -291,7 +294,8 @@ impl JobDisputed {
         #[repr(C)]
         struct Event(u64, JobDisputed);
         let event = Event(0xf404bbdd3d407cb, self);
-        interface::emit(unsafe { core::slice::from_raw_parts(&event as *const Event as *const u8, 80) });
+        let bytes = &event as *const Event as *const u8;
+        interface::emit(unsafe { core::slice::from_raw_parts(bytes, 80) });
     }
 }
 
@@ -312,7 +316,8 @@ impl VoucherPaid {
         #[repr(C)]
         struct Event(u64, VoucherPaid);
         let event = Event(0xdae28d22e47e849d, self);
-        interface::emit(unsafe { core::slice::from_raw_parts(&event as *const Event as *const u8, 88) });
+        let bytes = &event as *const Event as *const u8;
+        interface::emit(unsafe { core::slice::from_raw_parts(bytes, 88) });
     }
 }
 
@@ -335,7 +340,8 @@ impl JobClosed {
         #[repr(C)]
         struct Event(u64, JobClosed);
         let event = Event(0x3702d4ae99f33f7b, self);
-        interface::emit(unsafe { core::slice::from_raw_parts(&event as *const Event as *const u8, 97) });
+        let bytes = &event as *const Event as *const u8;
+        interface::emit(unsafe { core::slice::from_raw_parts(bytes, 97) });
     }
 }
 

@@ -94,7 +94,8 @@ impl Registered {
         #[repr(C)]
         struct Event(u64, Registered);
         let event = Event(0xe3a56ea0480ade0b, self);
-        interface::emit(unsafe { core::slice::from_raw_parts(&event as *const Event as *const u8, 104) });
+        let bytes = &event as *const Event as *const u8;
+        interface::emit(unsafe { core::slice::from_raw_parts(bytes, 104) });
     }
 }
 
@@ -112,7 +113,8 @@ impl Rated {
         #[repr(C)]
         struct Event(u64, Rated);
         let event = Event(0xacd5c3c99c4fd84a, self);
-        interface::emit(unsafe { core::slice::from_raw_parts(&event as *const Event as *const u8, 45) });
+        let bytes = &event as *const Event as *const u8;
+        interface::emit(unsafe { core::slice::from_raw_parts(bytes, 45) });
     }
 }
 

@@ -60,7 +60,8 @@ impl Distributed {
         #[repr(C)]
         struct Event(u64, Distributed);
         let event = Event(0x86b6ca234e18d40a, self);
-        interface::emit(unsafe { core::slice::from_raw_parts(&event as *const Event as *const u8, 40) });
+        let bytes = &event as *const Event as *const u8;
+        interface::emit(unsafe { core::slice::from_raw_parts(bytes, 40) });
     }
 }
 
@@ -77,7 +78,8 @@ impl Claimed {
         #[repr(C)]
         struct Event(u64, Claimed);
         let event = Event(0x21f8966c487bc0d9, self);
-        interface::emit(unsafe { core::slice::from_raw_parts(&event as *const Event as *const u8, 80) });
+        let bytes = &event as *const Event as *const u8;
+        interface::emit(unsafe { core::slice::from_raw_parts(bytes, 80) });
     }
 }
 

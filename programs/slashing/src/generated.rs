@@ -185,7 +185,8 @@ impl Reported {
         #[repr(C)]
         struct Event(u64, Reported);
         let event = Event(0x205200d4be64d4e7, self);
-        interface::emit(unsafe { core::slice::from_raw_parts(&event as *const Event as *const u8, 105) });
+        let bytes = &event as *const Event as *const u8;
+        interface::emit(unsafe { core::slice::from_raw_parts(bytes, 105) });
     }
 }
 
@@ -203,7 +204,8 @@ impl RoundClosed {
         #[repr(C)]
         struct Event(u64, RoundClosed);
         let event = Event(0xe2af4684161cf32d, self);
-        interface::emit(unsafe { core::slice::from_raw_parts(&event as *const Event as *const u8, 57) });
+        let bytes = &event as *const Event as *const u8;
+        interface::emit(unsafe { core::slice::from_raw_parts(bytes, 57) });
     }
 }
 
@@ -223,7 +225,8 @@ impl Executed {
         #[repr(C)]
         struct Event(u64, Executed);
         let event = Event(0xa41d2dc5848be808, self);
-        interface::emit(unsafe { core::slice::from_raw_parts(&event as *const Event as *const u8, 104) });
+        let bytes = &event as *const Event as *const u8;
+        interface::emit(unsafe { core::slice::from_raw_parts(bytes, 104) });
     }
 }
 

@@ -122,7 +122,8 @@ impl Staked {
         #[repr(C)]
         struct Event(u64, Staked);
         let event = Event(0xf0d53ae6cd2d920b, self);
-        interface::emit(unsafe { core::slice::from_raw_parts(&event as *const Event as *const u8, 96) });
+        let bytes = &event as *const Event as *const u8;
+        interface::emit(unsafe { core::slice::from_raw_parts(bytes, 96) });
     }
 }
 
@@ -139,7 +140,8 @@ impl Slashed {
         #[repr(C)]
         struct Event(u64, Slashed);
         let event = Event(0xc26235e99af93b62, self);
-        interface::emit(unsafe { core::slice::from_raw_parts(&event as *const Event as *const u8, 56) });
+        let bytes = &event as *const Event as *const u8;
+        interface::emit(unsafe { core::slice::from_raw_parts(bytes, 56) });
     }
 }
 

@@ -93,7 +93,8 @@ impl Unlocked {
         #[repr(C)]
         struct Event(u64, Unlocked);
         let event = Event(0x78b65cae7b4a68db, self);
-        interface::emit(unsafe { core::slice::from_raw_parts(&event as *const Event as *const u8, 48) });
+        let bytes = &event as *const Event as *const u8;
+        interface::emit(unsafe { core::slice::from_raw_parts(bytes, 48) });
     }
 }
 
@@ -112,7 +113,8 @@ impl Burned {
         #[repr(C)]
         struct Event(u64, Burned);
         let event = Event(0x430ee5ef9afb25cf, self);
-        interface::emit(unsafe { core::slice::from_raw_parts(&event as *const Event as *const u8, 72) });
+        let bytes = &event as *const Event as *const u8;
+        interface::emit(unsafe { core::slice::from_raw_parts(bytes, 72) });
     }
 }
 

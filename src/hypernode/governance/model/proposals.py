@@ -26,7 +26,7 @@ class Parameters(msgspec.Struct, frozen=True):
     quorum_bps: int = 1_000
 
     def check(self) -> None:
-        """Raise Refusal outside the hard bounds: a vote can always be held, won, and looked at before it takes effect."""
+        """Raise Refusal outside the hard bounds: a vote can be held, won, and looked at before it takes effect."""
         valid = (
             1_000 * MICRO_PER_HYPER <= self.least_weight <= 10_000_000 * MICRO_PER_HYPER
             and DAY_S <= self.voting_s <= 14 * DAY_S
@@ -104,7 +104,7 @@ def cancel(proposal: Proposal, now: int) -> Proposal:
 
 
 def vote(proposal: Proposal, stake: Stake, choice: Choice, now: int) -> tuple[Proposal, int]:
-    """Vote with a stake that has not voted, by its weight before the vote was opened. Returns the weight. Raises Refusal."""
+    """Vote with a stake that has not voted, by its weight before the vote was opened. Returns it. Raises Refusal."""
     require(proposal.state == ProposalState.ACTIVE, "WrongState")
     require(now < proposal.end_of_vote, "TooLate")
     weight = weight_before(stake, proposal.activated_height)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 
-class Refusal(Exception):  # noqa: N818 - it is no error that a rule refuses
+class Refusal(Exception):
     """A rule refuses what was asked; `name` is that of the programs' error, and nothing has changed."""
 
     def __init__(self, name: str) -> None:

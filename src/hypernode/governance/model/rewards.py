@@ -19,7 +19,7 @@ class Rewards(msgspec.Struct, frozen=True):
 
 
 def distribute(rewards: Rewards, balance: int, total_weight: int) -> Rewards:
-    """Give what came in, `balance` less what is held, to those who stake now. Raises Refusal when nobody does: it waits.
+    """Give what came in, `balance` less what is held, to those who stake now. Refuses when nobody does: it waits.
 
     What flooring leaves stays held, and belongs to nobody.
     """
@@ -34,7 +34,7 @@ def distribute(rewards: Rewards, balance: int, total_weight: int) -> Rewards:
 
 
 def claim(rewards: Rewards, stake: Stake, claimed: int) -> tuple[Rewards, int]:
-    """Pay what a stake earned beyond what it `claimed` so far. Returns how much. Raises Refusal when that is nothing."""
+    """Pay what a stake earned beyond what it `claimed` so far. Returns how much. Refuses when that is nothing."""
     amount = earned(stake, rewards.accumulator) - claimed
     require(amount > 0, "NothingToClaim")
     return replace(rewards, held=rewards.held - amount, paid=rewards.paid + amount), amount
