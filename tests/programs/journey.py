@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from solders.instruction import Instruction
+from solders.litesvm import LiteSVM
 
 from .network import ALL, NODES_AND_MONEY, PANELS, SPLIT, TERMS, VOTING, Network
 from .world import DAY, HYPER, World
@@ -12,9 +13,9 @@ from .world import DAY, HYPER, World
 Attack = Callable[[World, str, str, Instruction, list, list], None]
 
 
-def travel(attack: Attack | None = None, *, suffix: str = ".so") -> Network:
+def travel(attack: Attack | None = None, *, suffix: str = ".so", svm: LiteSVM | None = None) -> Network:
     """Walk through all of it. `attack` is called before each instruction."""
-    network = Network(ALL, suffix=suffix, attack=attack)
+    network = Network(ALL, suffix=suffix, attack=attack, svm=svm)
     world = network.world
     payer = {"payer": world.payer.pubkey()}
 

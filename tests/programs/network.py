@@ -11,6 +11,7 @@ from typing import Any
 from nacl.signing import SigningKey
 from solders.instruction import AccountMeta, Instruction
 from solders.keypair import Keypair
+from solders.litesvm import LiteSVM
 from solders.pubkey import Pubkey
 
 from .world import DAY, ED25519, HYPER, START, Sent, World
@@ -67,10 +68,11 @@ class Network:
     seed: int = 0
     suffix: str = ".so"
     attack: Callable[..., None] | None = None
+    svm: LiteSVM | None = None
     world: World = field(init=False)
 
     def __post_init__(self) -> None:
-        self.world = world = World(*self.programs, seed=self.seed, suffix=self.suffix)
+        self.world = world = World(*self.programs, seed=self.seed, suffix=self.suffix, svm=self.svm)
         world.attack = self.attack
         self.verifiers = [world.person() for _ in range(3)]
         self.authority = world.person()

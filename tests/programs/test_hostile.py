@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from .coder import PROGRAMS, idl
+from .coder import idl
 from .hostile import Hostile
 from .journey import rule, travel
+from .network import ALL
 
-ALL_INSTRUCTIONS = {
-    (path.stem, name) for path in (PROGRAMS / "idl").glob("*.json") for name in idl(path.stem).instructions
-}
+ALL_INSTRUCTIONS = {(program, name) for program in ALL for name in idl(program).instructions}
 
 
 @pytest.fixture(scope="module")

@@ -34,7 +34,7 @@ SUPPLY = 1_000_000_000_000_000
 HYPER = 1_000_000
 DAY = 86_400
 START = 1_800_000_000
-FORBID_OLD = Pubkey.from_string("B8JJXCy5XuMv6qh1YDtJAxVrWUgHs1sA2yKVyQ1yqkmT")
+FORBID_OLD = Pubkey.from_string("B8JJXCy5amZyWG9r7EnUYLwzXSXTxG7GZ1qZ1qggo83g")
 
 
 class Refused(Exception):
@@ -63,8 +63,9 @@ def refuses(world: World, name: str, program: str = "token") -> Iterator[None]:
 class Sent:
     """What a transaction did."""
 
-    def __init__(self, units: int, logs: Sequence[str], program: str) -> None:
+    def __init__(self, units: int, logs: Sequence[str], program: str, returned: bytes) -> None:
         self.units = units
+        self.returned = returned
         self.logs = list(logs)
         raw = [base64.b64decode(line.split(": ", 1)[1]) for line in logs if line.startswith("Program data: ")]
         self.events = [event for event in (idl(program).event(data) for data in raw) if event]
@@ -274,7 +275,7 @@ class World:
         result = self.svm.send_transaction(Transaction(list(unique.values()), message, self.svm.latest_blockhash()))
         if isinstance(result, FailedTransactionMetadata):
             raise Refused(result.err(), result.meta().logs())
-        return Sent(result.compute_units_consumed(), result.logs(), program)
+        return Sent(result.compute_units_consumed(), result.logs(), program, bytes(result.return_data().data))
 
     def check(self) -> None:
         """All HYPER is somewhere."""
