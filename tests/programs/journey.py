@@ -143,7 +143,7 @@ def travel(attack: Attack | None = None, *, suffix: str = ".so", svm: LiteSVM | 
     return network
 
 
-def rule(attack: Attack | None = None) -> None:
+def rule(attack: Attack | None = None) -> tuple[Network, Network]:
     """What otherwise only slashing and governance may do, done by people in their place."""
     network = Network(attack=attack)
     world = network.world
@@ -162,3 +162,4 @@ def rule(attack: Attack | None = None) -> None:
     judged.world.send(
         "slashing", "set_parameters", judged.authority, parameters=PANELS, authority=judged.authority.pubkey()
     )
+    return network, judged

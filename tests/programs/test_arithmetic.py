@@ -54,7 +54,9 @@ def operands(seed: int):
 
 
 def compute(world: World, operation: str, a: int, b: int, c: int) -> tuple[int, int] | None:
-    instruction = world.instruction("selftest", "compute", caller=world.payer.pubkey(), a=a, b=b, c=c, operation=operation)
+    instruction = world.instruction(
+        "selftest", "compute", caller=world.payer.pubkey(), a=a, b=b, c=c, operation=operation
+    )
     try:
         returned = world.submit([instruction], [], "selftest").returned
     except Refused as refused:

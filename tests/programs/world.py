@@ -97,6 +97,8 @@ class World:
         self.watchers: list[Callable[[World], None]] = []
         self.attack: Callable[[World, str, str, Instruction, list[Keypair], list[Instruction]], None] | None = None
         self.units: dict[tuple[str, str], list[int]] = {}
+        """Compute units of each instruction sent, as if the first bump had fitted every account it made."""
+        self._bumps: dict[Pubkey, int] = {}
         for name in programs:
             self.install(name, suffix)
         self.slot, self.time = 1_000, START
@@ -247,7 +249,9 @@ class World:
                     other = next(each for each in raw["accounts"] if each["name"] == seed["path"])
                     keys[seed["path"]] = self._derived(program, raw, other, keys, values)
                 parts.append(bytes(keys[seed["path"]]))
-        return Pubkey.find_program_address(parts, self.ids[program])[0]
+        found, bump = Pubkey.find_program_address(parts, self.ids[program])
+        self._bumps[found] = bump
+        return found
 
     def send(
         self,
@@ -264,9 +268,18 @@ class World:
         if self.attack is not None:
             self.attack(self, program, name, instruction, list(signers), list(before))
         sent = self.submit([*before, instruction], signers, program)
-        self.units.setdefault((program, name), []).append(sent.units)
+        self.units.setdefault((program, name), []).append(sent.units - self._search(program, name, instruction))
         self.check()
         return sent
+
+    def _search(self, program: str, name: str, instruction: Instruction) -> int:
+        """Units spent on bumps that gave no address: chance, 1,500 a try, for each account that was made."""
+        spent = 0
+        for account, meta in zip(idl(program).instructions[name]["accounts"], instruction.accounts, strict=False):
+            if "pda" in account:
+                bump = self._bumps[meta.pubkey]
+                spent += 1_500 * (255 - bump)
+        return spent
 
     def submit(self, instructions: Sequence[Instruction], signers: Sequence[Keypair], program: str = "token") -> Sent:
         self.svm.expire_blockhash()
