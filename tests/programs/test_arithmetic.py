@@ -1,7 +1,7 @@
 """What the programs' compiler makes of arithmetic, against Python's, on random and awkward operands.
 
-This is what catches a compiler or a linker that silently means something else, such as 32-bit arithmetic whose results are
-extended by their sign.
+This is what catches a compiler or a linker that silently means something else, such as 32-bit arithmetic whose
+results are extended by their sign.
 """
 
 from __future__ import annotations
@@ -60,7 +60,8 @@ def compute(world: World, operation: str, a: int, b: int, c: int) -> tuple[int, 
     try:
         returned = world.submit([instruction], [], "selftest").returned
     except Refused as refused:
-        assert refused.code == idl("selftest").codes["Arithmetic"]
+        if refused.code != idl("selftest").codes["Arithmetic"]:
+            raise
         return None
     low, high = struct.unpack("<QQ", returned.ljust(16, b"\0"))
     return low, high
