@@ -123,6 +123,31 @@ def test_a_kind_calls_only_its_own_programs(network, kind):
         network.propose(voters.proposer, voters.stake, kind, burn)
 
 
+def test_a_parameter_vote_does_nothing_but_set(network):
+    """Governance's address holds the treasury; opening a job with it would be a spend by another name."""
+    world = network.world
+    voters = Voters(network, MILLION)
+    network.market()
+    signer = world.named["governance.signer"]
+    opening = world.instruction(
+        "markets", "open", client=signer, source=world.tokens(signer, HYPER), page=network.page(), id=0, seconds=1,
+        document=bytes(32), author=signer,
+    )  # fmt: skip
+    for kind in ("MarketParameter", "StakingParameter"):
+        with refuses(world, "BadProgram", "governance"):
+            network.propose(voters.proposer, voters.stake, kind, opening)
+
+
+def test_the_quorum_does_not_shrink_by_leaving_in_the_slot_that_opens_the_vote(network):
+    world = network.world
+    voters = Voters(network, MILLION, 9 * MILLION)
+    network.unstake(*voters.people[1])
+    proposal = voters.activated()
+    assert world.record("governance", "Proposal", proposal)["total_weight"] == 40 * MILLION
+    network.vote(proposal, *voters.people[1])
+    assert world.record("governance", "Proposal", proposal)["votes_for"] == 36 * MILLION
+
+
 def test_a_small_stake_cannot_propose(network):
     voters = Voters(network, MILLION // 4 - 1)
     with refuses(network.world, "WeightTooLow", "governance"):

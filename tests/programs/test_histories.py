@@ -468,7 +468,7 @@ class Histories(RuleBasedStateMachine):
             before = state.proposals[number]
             match name:
                 case "activate":
-                    after = proposals.activate(before, state.pool.weight, self.now, self.height)
+                    after = proposals.activate(before, state.pool, self.now, self.height)
                 case "cancel":
                     after = proposals.cancel(before, self.now)
                 case "finalize":
@@ -684,7 +684,8 @@ class Histories(RuleBasedStateMachine):
         if not hasattr(self, "operators") or len(self.operators) < PEOPLE:
             return
         pool = self.world.record("staking", "Pool", self.world.named["staking_pool"])
-        assert (pool["amount"], pool["weight"]) == (self.state.pool.amount, self.state.pool.weight)
+        for name in ("amount", "weight", "previous_weight"):
+            assert pool[name] == getattr(self.state.pool, name)
         held = self.world.record("rewards", "Pool", self.world.named["rewards_pool"])
         for name in ("accumulator", "held", "distributed", "paid"):
             assert held[name] == getattr(self.state.rewards, name)

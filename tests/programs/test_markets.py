@@ -252,22 +252,26 @@ def test_the_queue_goes_on_over_many_pages(network):
     tokens = world.tokens(client.pubkey(), 1_000 * HYPER)
     jobs = [network.open(client, tokens, id=id, seconds=1) for id in range(150)]
     world.wait(0, 1)
-    with refuses(world, "WrongPage", "markets"):
-        network.take(jobs[64], operator)
-    for job in reversed(jobs[:64]):
-        network.take(job, operator)
-    head = jobs[0].page
-    world.send("markets", "retire_page", page=head, payer=world.payer.pubkey())
-    assert not world.exists(head)
+    payer = {"payer": world.payer.pubkey()}
+    assert len({job.page for job in jobs}) == 3
     for job in jobs[64:128]:
         network.cancel(job)
+    world.send("markets", "retire_page", page=jobs[64].page, **payer)
+    assert not world.exists(jobs[64].page)
     with refuses(world, "WrongPage", "markets"):
-        network.take(jobs[128], operator)
-    world.send("markets", "retire_page", page=jobs[64].page, payer=world.payer.pubkey())
+        world.send("markets", "open_page", world.payer, index=1, **payer)
+    for job in reversed(jobs[:63]):
+        network.take(job, operator)
+    with refuses(world, "PageInUse", "markets"):
+        world.send("markets", "retire_page", page=jobs[0].page, **payer)
+    network.take(jobs[63], operator)
+    world.send("markets", "retire_page", page=jobs[0].page, **payer)
     for job in jobs[128:]:
         network.take(job, operator)
     with refuses(world, "PageInUse", "markets"):
-        world.send("markets", "retire_page", page=jobs[128].page, payer=world.payer.pubkey())
+        world.send("markets", "retire_page", page=jobs[128].page, **payer)
+    with refuses(world, "WrongState", "markets"):
+        network.take(jobs[128], operator)
 
 
 def test_a_page_of_another_market_is_refused(network):

@@ -46,7 +46,7 @@ def generate(program: Declaration) -> str:
         lines += _record(shape)
     for shape in program.events.values():
         lines += _event(shape)
-    for other in sorted({name.split(".")[0] for name in program.foreign}):
+    for other in sorted({name.split(".")[0] for name in program.foreign} | set(program.calls)):
         lines += _foreign(program, other)
     for instruction in program.instructions:
         lines += _instruction(program, instruction)
@@ -145,7 +145,7 @@ def _event(shape: Shape) -> Iterator[str]:
 
 
 def _foreign(program: Declaration, other: str) -> Iterator[str]:
-    yield f"/// Records of the program {other} that this one reads."
+    yield f"/// What this program reads and calls of {other}."
     yield f"pub mod {other} {{"
     yield "    use interface::*;"
     for name, variants in program.foreign_enums.items():
@@ -258,6 +258,11 @@ def _instruction(program: Declaration, instruction: Instruction) -> Iterator[str
         if use.init:
             yield f"    pub {use.name}_bump: u8,"
     yield "}"
+    if instruction.rest:
+        yield f"impl {title}Accounts<'_> {{"
+        yield "    /// Accounts before those that may follow."
+        yield f"    pub const COUNT: usize = {len(instruction.accounts)};"
+        yield "}"
     if arguments:
         yield f"pub struct {title}Arguments{borrowed} {{"
         yield from _fields(instruction.arguments)

@@ -22,8 +22,10 @@ pub fn check(config: &Config, this: &Key, proposal: &ProposeArguments) -> Result
     let (program, payload) = (&proposal.program, proposal.payload);
     let count = (config.program_count as usize).min(config.programs.len());
     let valid = match proposal.kind {
-        Kind::MARKET_PARAMETER => *program == config.markets,
-        Kind::STAKING_PARAMETER => program == this || config.programs[..count].contains(program),
+        Kind::MARKET_PARAMETER => *program == config.markets && sets(payload),
+        Kind::STAKING_PARAMETER => {
+            (program == this || config.programs[..count].contains(program)) && sets(payload)
+        }
         Kind::TREASURY_SPEND => {
             let shape = payload.first().map(|first| (*first, payload.len()));
             *program == TOKEN_PROGRAM && shape.is_some_and(|shape| TRANSFERS.contains(&shape))
@@ -33,6 +35,19 @@ pub fn check(config: &Config, this: &Key, proposal: &ProposeArguments) -> Result
     };
     require!(valid, errors::BAD_PROGRAM);
     Ok(())
+}
+
+/// Whether a call only sets what its program lets an authority set. The address that signs it also holds the treasury, which
+/// other instructions could move.
+#[inline(always)]
+fn sets(payload: &[u8]) -> bool {
+    let settings = [
+        markets::calls::SET_PARAMETERS,
+        markets::calls::SET_MARKET,
+        nodes::calls::SET_VERIFIERS,
+        token::calls::SET_DESTINATIONS,
+    ];
+    payload.first_chunk::<8>().is_some_and(|name| settings.contains(name))
 }
 
 /// Make the call, signed by this program's address, with exactly the accounts that were voted on. A text calls nothing.

@@ -214,7 +214,26 @@ impl StateChanged {
     }
 }
 
-/// Records of the program staking that this one reads.
+/// What this program reads and calls of markets.
+pub mod markets {
+    use interface::*;
+/// Discriminators of its instructions that this program calls.
+pub mod calls {
+    pub const SET_PARAMETERS: [u8; 8] = [218, 114, 41, 75, 208, 237, 97, 28];
+    pub const SET_MARKET: [u8; 8] = [24, 133, 119, 187, 28, 115, 163, 81];
+}
+}
+
+/// What this program reads and calls of nodes.
+pub mod nodes {
+    use interface::*;
+/// Discriminators of its instructions that this program calls.
+pub mod calls {
+    pub const SET_VERIFIERS: [u8; 8] = [113, 84, 201, 251, 240, 146, 191, 127];
+}
+}
+
+/// What this program reads and calls of staking.
 pub mod staking {
     use interface::*;
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -237,7 +256,7 @@ pub struct Parameters {
 }
 const _: () = assert!(core::mem::size_of::<Parameters>() == 16);
 
-/// The sums of all stakes, and who else has a say.
+/// The sums of all stakes, with the weight before the slot it last changed in, and who else has a say.
 #[derive(Clone, Copy)]
 #[repr(C)]
 pub struct Pool {
@@ -251,11 +270,13 @@ pub struct Pool {
     pub vault: Key,
     pub amount: u64,
     pub weight: u64,
+    pub weight_slot: u64,
+    pub previous_weight: u64,
     pub parameters: Parameters,
     pub bump: u8,
     pub padding: [u8; 7],
 }
-const _: () = assert!(core::mem::size_of::<Pool>() == 272);
+const _: () = assert!(core::mem::size_of::<Pool>() == 288);
 const _: () = assert!(core::mem::align_of::<Pool>() <= 8);
 unsafe impl Layout for Pool {
     const DISCRIMINATOR: u64 = 0xbc6db111046d9af1;
@@ -289,6 +310,15 @@ unsafe impl Layout for Stake {
     const DISCRIMINATOR: u64 = 0x957084371db0c596;
 }
 
+}
+
+/// What this program reads and calls of token.
+pub mod token {
+    use interface::*;
+/// Discriminators of its instructions that this program calls.
+pub mod calls {
+    pub const SET_DESTINATIONS: [u8; 8] = [223, 230, 41, 237, 76, 161, 176, 194];
+}
 }
 
 /// Sets the program up. `programs` are those whose parameters a staking-parameter vote may change.
@@ -487,6 +517,10 @@ pub struct ExecuteAccounts<'a> {
     pub config: Record<'a, Config>,
     pub proposal: RecordMut<'a, Proposal>,
     pub program: Wallet<'a>,
+}
+impl ExecuteAccounts<'_> {
+    /// Accounts before those that may follow.
+    pub const COUNT: usize = 3;
 }
 #[inline(never)]
 fn execute<'a>(input: &Input<'a>, data: &'a [u8]) -> Result {

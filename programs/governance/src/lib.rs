@@ -90,11 +90,14 @@ fn copy(to: &mut [u8], from: &[u8]) {
 fn activate(accounts: &mut ActivateAccounts, _: &Input) -> Result {
     let proposal = &mut accounts.proposal;
     require!(proposal.state == ProposalState::DRAFT, errors::WRONG_STATE);
-    require!(accounts.staking_pool.weight > 0, errors::NOBODY_STAKES);
     let now = clock::now()?;
+    let pool = &accounts.staking_pool;
+    // As of the same moment as the weights of stakes, so that nobody shrinks the quorum in the same slot.
+    let total_weight = if pool.weight_slot < now.slot { pool.weight } else { pool.previous_weight };
+    require!(total_weight > 0, errors::NOBODY_STAKES);
     proposal.activated_at = now.time;
     proposal.activated_slot = now.slot;
-    proposal.total_weight = accounts.staking_pool.weight;
+    proposal.total_weight = total_weight;
     enter(proposal, ProposalState::ACTIVE)
 }
 
@@ -166,7 +169,7 @@ fn execute(accounts: &mut ExecuteAccounts, input: &Input) -> Result {
     require!(time < end_of_queue(proposal)?, errors::TOO_LATE);
     // Before the call, so that it cannot come back here and find the proposal still queued.
     enter(proposal, ProposalState::EXECUTED)?;
-    calls::call(&accounts.config, proposal, input.rest(3))
+    calls::call(&accounts.config, proposal, input.rest(ExecuteAccounts::COUNT))
 }
 
 fn expire(accounts: &mut ExpireAccounts, _: &Input) -> Result {

@@ -138,7 +138,6 @@ pub struct Market {
     pub vault: Key,
     pub id: u64,
     pub serial: u64,
-    pub head: u64,
     pub tail: u64,
     pub held: u64,
     pub due_treasury: u64,
@@ -148,7 +147,7 @@ pub struct Market {
     pub bump: u8,
     pub padding: [u8; 7],
 }
-const _: () = assert!(core::mem::size_of::<Market>() == 224);
+const _: () = assert!(core::mem::size_of::<Market>() == 216);
 const _: () = assert!(core::mem::align_of::<Market>() <= 8);
 unsafe impl Layout for Market {
     const DISCRIMINATOR: u64 = 0x9ac6e30037d5bedb;
@@ -345,7 +344,7 @@ impl JobClosed {
     }
 }
 
-/// Records of the program nodes that this one reads.
+/// What this program reads and calls of nodes.
 pub mod nodes {
     use interface::*;
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -413,7 +412,7 @@ unsafe impl Layout for Node {
 
 }
 
-/// Records of the program staking that this one reads.
+/// What this program reads and calls of staking.
 pub mod staking {
     use interface::*;
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -623,9 +622,9 @@ fn open_page<'a>(input: &Input<'a>, data: &'a [u8]) -> Result {
     crate::open_page(&mut accounts, &arguments, input)
 }
 
-/// Closes the head page once it is full and every job has left it; its rent goes to who paid it.
+/// Closes a page once it is full and every job has left it; its rent goes to who paid it.
 pub struct RetirePageAccounts<'a> {
-    pub market: RecordMut<'a, Market>,
+    pub market: Record<'a, Market>,
     pub page: RecordMut<'a, Page>,
     pub payer: Wallet<'a>,
 }
@@ -634,9 +633,10 @@ fn retire_page<'a>(input: &Input<'a>, data: &'a [u8]) -> Result {
     let [market, page, payer] = input.accounts::<3>(0x0)?;
     let mut reader = Reader::new(data);
     reader.end()?;
-    let market = RecordMut::<Market>::new(market, input.program)?;
+    let market = Record::<Market>::new(market, input.program)?;
     let page = RecordMut::<Page>::new(page, input.program)?;
     let payer = Wallet::new(payer, true)?;
+    require!(*market.key() == page.market, Error::WRONG_ADDRESS);
     require!(*payer.key() == page.payer, Error::WRONG_ADDRESS);
     let mut accounts = RetirePageAccounts { market, page, payer };
     crate::retire_page(&mut accounts, input)
@@ -744,7 +744,7 @@ fn open_capacity<'a>(input: &Input<'a>, data: &'a [u8]) -> Result {
     crate::open_capacity(&mut accounts, input)
 }
 
-/// Assigns a job of the head page to the node that signs, if it may have it.
+/// Assigns a queued job to the node that signs, if it may have it.
 pub struct TakeAccounts<'a> {
     pub key: Signer<'a>,
     pub config: Record<'a, Config>,
@@ -960,6 +960,10 @@ pub struct ResolveAccounts<'a> {
     pub client_token: TokenAccount<'a>,
     pub client: Wallet<'a>,
     pub token: Fixed<'a>,
+}
+impl ResolveAccounts<'_> {
+    /// Accounts before those that may follow.
+    pub const COUNT: usize = 11;
 }
 pub struct ResolveArguments {
     pub for_node: bool,

@@ -72,11 +72,9 @@ fn open_page(accounts: &mut OpenPageAccounts, arguments: &OpenPageArguments, _: 
 }
 
 fn retire_page(accounts: &mut RetirePageAccounts, _: &Input) -> Result {
-    let (market, page) = (&mut accounts.market, &mut accounts.page);
-    queue::require_page(market.key(), market.head, page)?;
-    let end = add(page.index, 1)?;
-    require!(page.live == 0 && market.tail / PAGE_PLACES >= end, errors::PAGE_IN_USE);
-    market.head = end;
+    let (market, page) = (&accounts.market, &mut accounts.page);
+    // Places only go up, so a page that is full and empty again is never needed again.
+    require!(page.live == 0 && market.tail / PAGE_PLACES > page.index, errors::PAGE_IN_USE);
     page.close(accounts.payer.account())
 }
 
@@ -143,7 +141,6 @@ fn take(accounts: &mut TakeAccounts, _: &Input) -> Result {
     require!(time < later(job.opened_at, job.terms.queue_seconds as u64)?, errors::TOO_LATE);
     eligibility::require_eligible(&job.terms, node, &accounts.stake, time)?;
     eligibility::occupy(&accounts.stake, &mut accounts.capacity)?;
-    require!(accounts.page.index == market.head, errors::WRONG_PAGE);
     queue::remove(market.key(), job.place, &mut accounts.page, job.key())?;
     job.node = node.key;
     job.operator = node.owner;
@@ -238,7 +235,7 @@ fn dispute(accounts: &mut DisputeAccounts, arguments: &DisputeArguments, _: &Inp
 fn resolve(accounts: &mut ResolveAccounts, arguments: &ResolveArguments, input: &Input) -> Result {
     let (market, job) = (&mut accounts.market, &mut accounts.job);
     require!(job.state == JobState::DISPUTED, errors::WRONG_STATE);
-    eligibility::require_verifiers(&accounts.verifiers, input.rest(11))?;
+    eligibility::require_verifiers(&accounts.verifiers, input.rest(ResolveAccounts::COUNT))?;
     eligibility::leave(job, &mut accounts.capacity)?;
     let mut escrow = escrow::Escrow { market, job, vault: &accounts.vault };
     if !arguments.for_node {

@@ -1,7 +1,7 @@
 //! The queue: pages of 64 places, given out in order; a place is emptied when its job leaves.
 //!
-//! There is no cap, so nobody can fill it. Nodes take any job of the head page, so that one nobody wants holds up at most
-//! 63 others, and those only until its time in the queue is over and anyone may remove it.
+//! There is no cap, so nobody can fill it. Nodes take the oldest job they want, from any page: a job that nobody wants
+//! holds up no other, and leaves when its time in the queue is over and anyone may remove it.
 use interface::math::{add, sub};
 use interface::{Key, RecordMut, Result, require};
 
@@ -9,7 +9,7 @@ use crate::generated::*;
 
 /// Refuse a page of another market or another place.
 #[inline(always)]
-pub fn require_page(market: &Key, index: u64, page: &Page) -> Result {
+fn require_page(market: &Key, index: u64, page: &Page) -> Result {
     require!(page.market == *market && page.index == index, errors::WRONG_PAGE);
     Ok(())
 }

@@ -127,6 +127,10 @@ pub struct InitializeAccounts<'a> {
     pub config_bump: u8,
     pub system: Fixed<'a>,
 }
+impl InitializeAccounts<'_> {
+    /// Accounts before those that may follow.
+    pub const COUNT: usize = 5;
+}
 pub struct InitializeArguments {
     pub authority: Key,
     pub threshold: u8,
@@ -154,6 +158,10 @@ fn initialize<'a>(input: &Input<'a>, data: &'a [u8]) -> Result {
 pub struct SetVerifiersAccounts<'a> {
     pub authority: Signer<'a>,
     pub config: RecordMut<'a, Config>,
+}
+impl SetVerifiersAccounts<'_> {
+    /// Accounts before those that may follow.
+    pub const COUNT: usize = 2;
 }
 pub struct SetVerifiersArguments {
     pub threshold: u8,
@@ -252,6 +260,10 @@ fn checkpoint<'a>(input: &Input<'a>, data: &'a [u8]) -> Result {
 pub struct RecordReputationAccounts<'a> {
     pub config: Record<'a, Config>,
     pub node: RecordMut<'a, Node>,
+}
+impl RecordReputationAccounts<'_> {
+    /// Accounts before those that may follow.
+    pub const COUNT: usize = 2;
 }
 pub struct RecordReputationArguments {
     pub score: u16,

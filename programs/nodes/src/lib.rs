@@ -10,11 +10,11 @@ entrypoint!(dispatch);
 
 fn initialize(accounts: &mut InitializeAccounts, arguments: &InitializeArguments, input: &Input) -> Result {
     accounts.config.authority = arguments.authority;
-    appoint(&mut accounts.config, input.rest(5), arguments.threshold)
+    appoint(&mut accounts.config, input.rest(InitializeAccounts::COUNT), arguments.threshold)
 }
 
 fn set_verifiers(accounts: &mut SetVerifiersAccounts, arguments: &SetVerifiersArguments, input: &Input) -> Result {
-    appoint(&mut accounts.config, input.rest(2), arguments.threshold)
+    appoint(&mut accounts.config, input.rest(SetVerifiersAccounts::COUNT), arguments.threshold)
 }
 
 /// Make these accounts the verifiers. They are accounts and no arguments, so that a proposal's payload holds the call.
@@ -77,7 +77,7 @@ fn record_reputation(
     let count = config.count as usize;
     // Bit i is set when verifier i signed, so that one that is given twice counts once.
     let mut signed = 0u64;
-    for account in input.rest(2) {
+    for account in input.rest(RecordReputationAccounts::COUNT) {
         require!(account.is_signer(), Error::NOT_SIGNER);
         let place = config.verifiers[..count].iter().position(|verifier| verifier == account.key());
         signed |= 1 << place.ok_or(errors::NOT_ENOUGH_VERIFIERS)?;

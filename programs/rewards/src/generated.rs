@@ -83,7 +83,7 @@ impl Claimed {
     }
 }
 
-/// Records of the program staking that this one reads.
+/// What this program reads and calls of staking.
 pub mod staking {
     use interface::*;
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -106,7 +106,7 @@ pub struct Parameters {
 }
 const _: () = assert!(core::mem::size_of::<Parameters>() == 16);
 
-/// The sums of all stakes, and who else has a say.
+/// The sums of all stakes, with the weight before the slot it last changed in, and who else has a say.
 #[derive(Clone, Copy)]
 #[repr(C)]
 pub struct Pool {
@@ -120,11 +120,13 @@ pub struct Pool {
     pub vault: Key,
     pub amount: u64,
     pub weight: u64,
+    pub weight_slot: u64,
+    pub previous_weight: u64,
     pub parameters: Parameters,
     pub bump: u8,
     pub padding: [u8; 7],
 }
-const _: () = assert!(core::mem::size_of::<Pool>() == 272);
+const _: () = assert!(core::mem::size_of::<Pool>() == 288);
 const _: () = assert!(core::mem::align_of::<Pool>() <= 8);
 unsafe impl Layout for Pool {
     const DISCRIMINATOR: u64 = 0xbc6db111046d9af1;

@@ -157,8 +157,12 @@ fn reweigh(pool: &mut Pool, stake: &mut RecordMut<Stake>, rewards: &Record<rewar
         StakeState::ACTIVE => mul_div(stake.amount, 365 + 3 * stake.days as u64, 365)?,
         _ => 0,
     };
+    // Within one slot the weights before that slot stay the previous ones.
+    if pool.weight_slot != now.slot {
+        pool.previous_weight = pool.weight;
+        pool.weight_slot = now.slot;
+    }
     pool.weight = plus(sub(pool.weight, stake.weight)?, weight)?;
-    // Within one slot the weight before that slot stays the previous one.
     if stake.weight_slot != now.slot {
         stake.previous_weight = stake.weight;
         stake.previous_slot = stake.weight_slot;

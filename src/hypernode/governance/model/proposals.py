@@ -9,7 +9,7 @@ import msgspec
 from msgspec.structs import replace
 
 from hypernode.governance.model.refusal import require
-from hypernode.governance.model.staking import DAY_S, Stake, weight_before
+from hypernode.governance.model.staking import DAY_S, Pool, Stake, total_before, weight_before
 from hypernode.kernel.money import BPS, MICRO_PER_HYPER
 
 TITLE_BYTES: Final = 100
@@ -87,9 +87,10 @@ def propose(parameters: Parameters, stake: Stake) -> Proposal:
     return Proposal(parameters)
 
 
-def activate(proposal: Proposal, total_weight: int, now: int, height: int) -> Proposal:
-    """Open the vote, and keep the total weight and the height. Raises Refusal."""
+def activate(proposal: Proposal, pool: Pool, now: int, height: int) -> Proposal:
+    """Open the vote, and keep the height, which is the one of now, and the total weight before it. Raises Refusal."""
     require(proposal.state == ProposalState.DRAFT, "WrongState")
+    total_weight = total_before(pool, height)
     require(total_weight > 0, "NobodyStakes")
     return replace(
         proposal, state=ProposalState.ACTIVE, activated_at=now, activated_height=height, total_weight=total_weight

@@ -67,10 +67,12 @@ class Stake(msgspec.Struct, frozen=True):
 
 
 class Pool(msgspec.Struct, frozen=True):
-    """The sums of all stakes."""
+    """The sums of all stakes, with the weight before the height it last changed at."""
 
     amount: int = 0
     weight: int = 0
+    weight_height: int = 0
+    previous_weight: int = 0
 
 
 def weight_of(amount: int, days: int) -> int:
@@ -101,7 +103,14 @@ def reweigh(pool: Pool, stake: Stake, accumulator: int, height: int) -> tuple[Po
         changed = replace(
             changed, previous_weight=stake.weight, previous_height=stake.weight_height, weight_height=height
         )
+    if pool.weight_height != height:
+        pool = replace(pool, previous_weight=pool.weight, weight_height=height)
     return replace(pool, weight=pool.weight - stake.weight + weight), changed
+
+
+def total_before(pool: Pool, height: int) -> int:
+    """The weight of all stakes before `height`, which is the one of now or a later one than it last changed at."""
+    return pool.weight if pool.weight_height < height else pool.previous_weight
 
 
 def weight_before(stake: Stake, height: int) -> int:
