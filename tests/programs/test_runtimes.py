@@ -79,7 +79,7 @@ def test_the_loader_refuses_an_old_image_once_they_are_forbidden():
 def test_the_hashes_are_those_of_the_images():
     listed = (PROGRAMS / "binaries" / "SHA256SUMS").read_text().splitlines()
     files = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in (PROGRAMS / "binaries").glob("*.so")}
-    assert dict(reversed(line.split("  ")) for line in listed) == files
+    assert {name: digest for digest, name in (line.split("  ") for line in listed)} == files
     assert len(files) == 16
 
 

@@ -34,19 +34,19 @@ impl Error {
     }
 }
 
-#[cfg(target_arch = "bpf")]
+#[cfg(any(target_arch = "bpf", target_arch = "sbf"))]
 unsafe extern "C" {
     #[link_name = "abort"]
     fn sol_abort() -> !;
 }
 
 /// End the program at once, as a failed one; nothing it did stays.
-#[cfg(target_arch = "bpf")]
+#[cfg(any(target_arch = "bpf", target_arch = "sbf"))]
 pub fn abort() -> ! {
     unsafe { sol_abort() }
 }
 
-#[cfg(not(target_arch = "bpf"))]
+#[cfg(not(any(target_arch = "bpf", target_arch = "sbf")))]
 pub fn abort() -> ! {
     panic!("the program ended itself")
 }
