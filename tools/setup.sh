@@ -1,19 +1,10 @@
 #!/usr/bin/env bash
-<<<<<<< HEAD
-#     tools/setup.sh [tests|bench]
+#     tools/setup.sh [tests|bench|programs]
 #
 # Makes .venv from the hash-pinned requirements and installs the sandbox's Debian packages where it may; with `tests`
 # also those of the container engines, registries and images that the tests attack and serve, with `bench` the Redis of
-# two of the peers. Idempotent; returns at once when nothing it depends on changed. Names no package index: uv's and
-# pip's own configuration decide where packages come from.
-=======
-#     tools/setup.sh [tests|programs]
-#
-# Makes .venv from the hash-pinned requirements and installs the sandbox's Debian packages where it may; with `tests`
-# also those of the container engines, registries and images that the tests attack and serve; with `programs` the
-# compiler of the Solana programs. Idempotent; returns at once when nothing it depends on changed. Names no package index: uv's and pip's own
-# configuration decide where packages come from.
->>>>>>> 8c8eba8 (Lint, types, dependencies and make targets of the programs)
+# two of the peers, with `programs` the compiler of the Solana programs. Idempotent; returns at once when nothing it
+# depends on changed. Names no package index: uv's and pip's own configuration decide where packages come from.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
