@@ -86,21 +86,20 @@ ensure_tests() { # never fails the setup: the tests say what they miss
   [ -z "$missing" ] || say "to run every test, install as root: apt-get install $missing"
 }
 
-<<<<<<< HEAD
 # --- what the bench needs beside it -----------------------------------------------------------------------------
 ensure_bench() { # never fails the setup: the bench says what it misses
   command -v redis-server >/dev/null && return 0
   say "installing the Redis that Celery and Dramatiq are measured with"
   install_without_services redis-server
   command -v redis-server >/dev/null || say "to measure every peer, install as root: apt-get install redis-server"
-=======
+}
+
 # --- what compiles the Solana programs ---------------------------------------------------------------------------
 ensure_compiler() { # never fails the setup: the build says what it misses
   [ -x /usr/bin/cargo ] && [ -x /usr/bin/rustc ] && [ -d /usr/lib/rustlib/src/rust/library ] && return 0
   say "installing the compiler of the Solana programs"
   install_debian rustc-web cargo-web rust-web-src \
     || say "to build the programs, install as root: apt-get install rustc-web cargo-web rust-web-src"
->>>>>>> 8c8eba8 (Lint, types, dependencies and make targets of the programs)
 }
 
 # --- is there anything to do ------------------------------------------------------------------------------------
@@ -108,12 +107,7 @@ stamp=.venv/.hypernode-setup
 # The folder is part of it: a moved clone has an editable install that points elsewhere.
 want=$({ cat requirements/dev.txt requirements/uv.txt pyproject.toml tools/setup.sh; pwd; } | sha256sum | cut -d' ' -f1)
 ensure_sandbox
-<<<<<<< HEAD
-case ${1:-} in tests) ensure_tests ;; bench) ensure_bench ;; esac
-=======
-[ "${1:-}" != tests ] || ensure_tests
-[ "${1:-}" != programs ] || ensure_compiler
->>>>>>> 8c8eba8 (Lint, types, dependencies and make targets of the programs)
+case ${1:-} in tests) ensure_tests ;; bench) ensure_bench ;; programs) ensure_compiler ;; esac
 if [ -x .venv/bin/python ] && [ "$(cat "$stamp" 2>/dev/null)" = "$want" ] && .venv/bin/python -c '' 2>/dev/null; then
   exit 0
 fi
