@@ -16,7 +16,7 @@ from solders.system_program import CreateAccountParams, create_account
 
 from .coder import PROGRAMS
 from .journey import travel
-from .world import LOADER, Refused, World, runtime
+from .world import LOADER, Refused, World, refuses, runtime
 
 CHUNK = 900
 """Bytes of a program written in one transaction."""
@@ -68,6 +68,17 @@ def test_the_loader_deploys_it(name, suffix, forbid_old):
     with pytest.raises(Refused) as refused:
         world.submit([Instruction(program, bytes(8), [])], [])
     assert refused.value.code == 6000
+
+
+def test_who_deployed_a_program_through_the_loader_sets_it_up_and_nobody_else():
+    world = World()
+    world.ids["rewards"] = deploy(world, (PROGRAMS / "binaries" / "rewards.so").read_bytes())
+    values = {"staking": world.key(), "staking_pool": world.key()}
+    stranger = world.person()
+    with refuses(world, "NotUpgradeAuthority", "rewards"):
+        world.send("rewards", "initialize", stranger, deployer=stranger.pubkey(), **values)
+    world.send("rewards", "initialize", world.payer, deployer=world.payer.pubkey(), **values)
+    assert world.record("rewards", "Pool", world.address("rewards", "pool"))["mint"] == world.mint
 
 
 def test_the_loader_refuses_an_old_image_once_they_are_forbidden():
