@@ -79,11 +79,11 @@ def travel(attack: Attack | None = None, *, suffix: str = ".so", svm: LiteSVM | 
     world.send("rewards", "distribute")
     world.send("token", "unlock", world.payer, cycle=0, **payer)
     world.send(
-        "token", "burn_tokens", owner, holder=owner.pubkey(), source=operator.tokens, amount=HYPER,
+        "token", "burn_tokens", owner, id=0, holder=owner.pubkey(), source=operator.tokens, amount=HYPER,
         reference=b"r" * 32,
     )  # fmt: skip
     world.pay(operator.tokens, owner, world.named["collection"], HYPER)
-    world.send("token", "burn_collection", world.payer, **payer)
+    world.send("token", "burn_collection", world.payer, id=0, **payer)
 
     # A report, confirmed, appealed, upheld and executed; one dismissed.
     reporter = world.person()

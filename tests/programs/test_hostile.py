@@ -33,7 +33,7 @@ def test_nothing_crashes(hostile):
 FREE = {
     # Anyone may pay for what it makes.
     "payer": {("markets", "open_page"), ("markets", "open_capacity"), ("rewards", "register"), ("staking", "open"),
-              ("token", "unlock"), ("token", "burn_collection")},
+              ("token", "unlock")},
     # Whoever signs beside a node's key becomes its owner.
     "owner": {("nodes", "register")},
     # Who sets a program up, or rules it, says where tokens go; their mint is checked.

@@ -64,7 +64,7 @@ def test_a_confirmed_report_is_executed_after_the_time_to_appeal(network):
     assert world.balance(world.named["treasury"]) - treasury == proceeds - proceeds // 10 - proceeds // 2
     assert world.balance(world.named["slashing.vault"]) == 0
     supply = world.supply()
-    world.send("token", "burn_collection", world.payer, payer=world.payer.pubkey())
+    world.send("token", "burn_collection", world.payer, id=0, payer=world.payer.pubkey())
     assert world.supply() == supply - proceeds // 2
     with refuses(world, "WrongState", "slashing"):
         network.execute_case(trial.case, trial.tokens)

@@ -59,7 +59,7 @@ def test_every_cycle_is_unlocked_once_and_its_parts_sum_to_it(world):
                 unlock(world, cycle + 1)
         world.wait(CYCLE)
     assert world.balance(world.named["vault"]) == 0
-    record = world.record("token", "Burn", world.address("token", "burn", 11))
+    record = world.record("token", "Burn", world.address("token", "unlock", 11))
     assert (record["cycle"], record["cumulative"]) == (11, burned)
 
 
@@ -76,21 +76,22 @@ def test_a_burn_is_recorded_with_its_reference(world):
     set_up(world)
     holder = world.person()
     source = world.tokens(holder.pubkey(), 10 * HYPER)
-    world.send("token", "burn_tokens", holder, holder=holder.pubkey(), source=source, amount=3, reference=b"r" * 32)
+    world.send("token", "burn_tokens", holder, id=0, holder=holder.pubkey(), source=source, amount=3, reference=b"r" * 32)
     assert world.supply() == SUPPLY - 3
     world.pay(source, holder, world.named["collection"], 4)
-    world.send("token", "burn_collection", world.payer, payer=world.payer.pubkey())
+    world.send("token", "burn_collection", world.payer, payer=world.payer.pubkey(), id=0)
     assert world.supply() == SUPPLY - 7
     assert world.record("token", "BurnLedger", world.named["ledger"]) | {"count": 2, "cumulative": 7} == world.record(
         "token", "BurnLedger", world.named["ledger"]
     )
     with refuses(world, "NothingToBurn"):
-        world.send("token", "burn_collection", world.payer, payer=world.payer.pubkey())
+        world.send("token", "burn_collection", world.payer, payer=world.payer.pubkey(), id=1)
     with refuses(world, "WrongHolder"):
         world.send(
             "token",
             "burn_tokens",
             world.payer,
+            id=0,
             holder=world.payer.pubkey(),
             source=source,
             amount=1,

@@ -60,7 +60,7 @@ unsafe impl Layout for BurnLedger {
     const DISCRIMINATOR: u64 = 0xf3acae7a00e399ee;
 }
 
-/// One burn, for ever: which cycle, how much, how much in all, and why.
+/// One burn, for ever: its number, which cycle, how much, how much in all, and why. Its address has no number, so that burns sent at once do not stop each other.
 #[derive(Clone, Copy)]
 #[repr(C)]
 pub struct Burn {
@@ -237,12 +237,12 @@ fn unlock<'a>(input: &Input<'a>, data: &'a [u8]) -> Result {
     require!(*vault.key() == vesting.vault, Error::WRONG_ADDRESS);
     require!(*stakers.key() == vesting.stakers, Error::WRONG_ADDRESS);
     require!(*operations.key() == vesting.operations, Error::WRONG_ADDRESS);
-    let (burn, burn_bump) = RecordMut::<Burn>::create(burn, &payer, input.program, &[Seed::new(b"burn"), Seed::new(&ledger.count.to_le_bytes())])?;
+    let (burn, burn_bump) = RecordMut::<Burn>::create(burn, &payer, input.program, &[Seed::new(b"unlock"), Seed::new(&arguments.cycle.to_le_bytes())])?;
     let mut accounts = UnlockAccounts { payer, vesting, ledger, burn, burn_bump, mint, vault, stakers, operations, token, system };
     crate::unlock(&mut accounts, &arguments, input)
 }
 
-/// Burns the holder's own tokens and records it.
+/// Burns the holder's own tokens and records it, under an id of the holder's choice.
 pub struct BurnTokensAccounts<'a> {
     pub holder: Signer<'a>,
     pub vesting: Record<'a, Vesting>,
@@ -255,6 +255,7 @@ pub struct BurnTokensAccounts<'a> {
     pub system: Fixed<'a>,
 }
 pub struct BurnTokensArguments {
+    pub id: u64,
     pub amount: u64,
     pub reference: [u8; 32],
 }
@@ -263,6 +264,7 @@ fn burn_tokens<'a>(input: &Input<'a>, data: &'a [u8]) -> Result {
     let [holder, vesting, ledger, burn, mint, source, token, system] = input.accounts::<8>(0x0)?;
     let mut reader = Reader::new(data);
     let arguments = BurnTokensArguments {
+        id: reader.u64()?,
         amount: reader.u64()?,
         reference: reader.array()?,
     };
@@ -277,12 +279,12 @@ fn burn_tokens<'a>(input: &Input<'a>, data: &'a [u8]) -> Result {
     require!(*mint.key() == vesting.mint, Error::WRONG_ADDRESS);
     require!(*source.mint() == *mint.key(), Error::WRONG_MINT);
     require!(*source.holder() == *holder.key(), Error::WRONG_HOLDER);
-    let (burn, burn_bump) = RecordMut::<Burn>::create(burn, &holder, input.program, &[Seed::new(b"burn"), Seed::new(&ledger.count.to_le_bytes())])?;
+    let (burn, burn_bump) = RecordMut::<Burn>::create(burn, &holder, input.program, &[Seed::new(b"burn"), Seed::new(holder.key().bytes()), Seed::new(&arguments.id.to_le_bytes())])?;
     let mut accounts = BurnTokensAccounts { holder, vesting, ledger, burn, burn_bump, mint, source, token, system };
     crate::burn_tokens(&mut accounts, &arguments, input)
 }
 
-/// Burns what others sent to be burned, and records it.
+/// Burns what others sent to be burned, and records it, under an id of the payer's choice.
 pub struct BurnCollectionAccounts<'a> {
     pub payer: Signer<'a>,
     pub vesting: Record<'a, Vesting>,
@@ -294,10 +296,16 @@ pub struct BurnCollectionAccounts<'a> {
     pub token: Fixed<'a>,
     pub system: Fixed<'a>,
 }
+pub struct BurnCollectionArguments {
+    pub id: u64,
+}
 #[inline(never)]
 fn burn_collection<'a>(input: &Input<'a>, data: &'a [u8]) -> Result {
     let [payer, vesting, ledger, burn, mint, collection, token, system] = input.accounts::<8>(0x0)?;
     let mut reader = Reader::new(data);
+    let arguments = BurnCollectionArguments {
+        id: reader.u64()?,
+    };
     reader.end()?;
     let payer = Signer::new(payer, true)?;
     let vesting = Record::<Vesting>::new(vesting, input.program)?;
@@ -308,9 +316,9 @@ fn burn_collection<'a>(input: &Input<'a>, data: &'a [u8]) -> Result {
     let system = Fixed::new(system, &interface::key::SYSTEM_PROGRAM)?;
     require!(*mint.key() == vesting.mint, Error::WRONG_ADDRESS);
     require!(*collection.key() == vesting.collection, Error::WRONG_ADDRESS);
-    let (burn, burn_bump) = RecordMut::<Burn>::create(burn, &payer, input.program, &[Seed::new(b"burn"), Seed::new(&ledger.count.to_le_bytes())])?;
+    let (burn, burn_bump) = RecordMut::<Burn>::create(burn, &payer, input.program, &[Seed::new(b"collection"), Seed::new(payer.key().bytes()), Seed::new(&arguments.id.to_le_bytes())])?;
     let mut accounts = BurnCollectionAccounts { payer, vesting, ledger, burn, burn_bump, mint, collection, token, system };
-    crate::burn_collection(&mut accounts, input)
+    crate::burn_collection(&mut accounts, &arguments, input)
 }
 
 /// Run the instruction that the data names.

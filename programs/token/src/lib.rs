@@ -70,7 +70,7 @@ fn burn_tokens(accounts: &mut BurnTokensAccounts, arguments: &BurnTokensArgument
     record(&mut accounts.ledger, &mut accounts.burn, cycle, arguments.amount, arguments.reference, time)
 }
 
-fn burn_collection(accounts: &mut BurnCollectionAccounts, _: &Input) -> Result {
+fn burn_collection(accounts: &mut BurnCollectionAccounts, _: &BurnCollectionArguments, _: &Input) -> Result {
     let amount = accounts.collection.amount();
     require!(amount > 0, errors::NOTHING_TO_BURN);
     let bump = [accounts.vesting.bump];

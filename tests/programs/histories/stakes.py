@@ -137,4 +137,5 @@ class Stakes(Both):
             state.balances["collection"] = 0
 
         payer = self.world.payer
-        self.both(model, lambda: self.world.send("token", "burn_collection", payer, payer=payer.pubkey()))
+        id = self.world.random.getrandbits(64)
+        self.both(model, lambda: self.world.send("token", "burn_collection", payer, payer=payer.pubkey(), id=id))
