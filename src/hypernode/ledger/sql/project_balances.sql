@@ -1,0 +1,1 @@
+select kind, sum(balance)::bigint as balance from account where project_id is not null group by kind
