@@ -261,11 +261,6 @@ async def shared_balances(connection: Connection) -> dict[AccountKind, int]:
     return {AccountKind(row["kind"]): row["balance"] for row in await connection.fetch(store.queries.shared_balances)}
 
 
-async def project_balances(connection: Connection) -> dict[AccountKind, int]:
-    """What all projects have together, by kind of account, in µHYPER."""
-    return {AccountKind(row["kind"]): row["balance"] for row in await connection.fetch(store.queries.project_balances)}
-
-
 async def open_accounts(connection: Connection, project_id: UUID) -> None:
     """Make a new project's accounts."""
     await store.open_accounts(connection, project_id)

@@ -101,7 +101,7 @@ class Sitting:
         self._transfers.append(self.ledger.move(debit, credit, amount, cause, debtor=debtor, creditor=creditor))
         self._bonded += amount * ((credit is AccountKind.BONDED) - (debit is AccountKind.BONDED))
 
-    def tell(self, kind: str, *project_ids: UUID, **data: Any) -> None:
+    def tell(self, kind: str, /, *project_ids: UUID, **data: Any) -> None:
         """An event for each of these projects, once."""
         self._events += [Event(one, kind, data=data) for one in dict.fromkeys(project_ids)]
 

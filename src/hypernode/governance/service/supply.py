@@ -12,7 +12,7 @@ from hypernode.kernel.errors import Conflict, InvalidInput, SupplyExhausted, Unl
 from hypernode.kernel.money import show
 from hypernode.kernel.times import moment, rfc3339, rfc3339_or_none
 from hypernode.ledger.model import SUPPLY, AccountKind, Cause
-from hypernode.ledger.service import project_balances, shared_balances
+from hypernode.ledger.service import shared_balances
 from hypernode.tenancy.model import Idempotency
 
 
@@ -100,18 +100,19 @@ class Supply:
         """Where all HYPER is."""
         async with self._acts.pool.acquire() as connection, connection.transaction(isolation="repeatable_read"):
             shared = await shared_balances(connection)
-            projects = await project_balances(connection)
             vesting = await store.find_vesting(connection)
             rows = await connection.fetch(store.queries.list_unlocks)
         issued, burned = -shared.pop(AccountKind.ISSUANCE), shared.pop(AccountKind.BURNED)
-        balances = {kind.value: balance for kind, balance in (shared | projects).items()}
+        # All accounts sum to zero, so what projects have needs no look at each of theirs.
+        balances = {kind.value: balance for kind, balance in sorted(shared.items())}
+        balances["projects"] = issued - burned - sum(shared.values())
         due = vesting and vesting.cycles < unlocks.CYCLES and vesting.start + vesting.cycles * unlocks.CYCLE_S
         return SupplyView(
             issued=issued,
             burned=burned,
             supply=issued - burned,
             most=SUPPLY,
-            balances=dict(sorted(balances.items())),
+            balances=balances,
             locked=vesting.left if vesting else 0,
             next_unlock_at=rfc3339_or_none(moment(due) if due else None),
             unlocks=[unlock_view(one, rfc3339(at)) for one, at in map(store.unlock_of, rows)],
