@@ -61,8 +61,10 @@ def propose(
         write_json(made)
         return
     print(made.id)
-    say(f"the vote is open until {when(made.vote_ends_at)} UTC" if made.vote_ends_at else "a draft; open its vote with: "
-        f"hypernode gov activate {made.id}")  # fmt: skip
+    if made.vote_ends_at:
+        say(f"the vote is open until {when(made.vote_ends_at)} UTC")
+    else:
+        say(f"a draft; open its vote with: hypernode gov activate {made.id}")
 
 
 def _effect(
