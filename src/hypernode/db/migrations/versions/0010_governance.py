@@ -7,7 +7,7 @@ from alembic import op
 from hypernode.db import migrate
 
 revision = "0010_governance"
-down_revision = "0004_turns"
+down_revision = "0005_narrow_rows"
 branch_labels = None
 depends_on = None
 
