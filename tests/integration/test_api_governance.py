@@ -12,6 +12,8 @@ import httpx
 import pytest
 
 from fakes.network import FUNDS, Network, problem, sse
+from fakes.node import FakeNode
+from hypernode.coordinator import keeper
 from hypernode.governance import panels
 from hypernode.governance.panels import Ballot
 from hypernode.kernel.errors import FundTooSmall, SupplyExhausted
@@ -20,6 +22,12 @@ from hypernode.ledger.model import SUPPLY
 HYPER = 1_000_000
 SALT = b"\1" * 32
 BOUNDS = "parameter.out_of_bounds"
+
+
+@pytest.fixture(autouse=True)
+def nothing_by_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The coordinator's duties are done where a test says so, and not meanwhile."""
+    monkeypatch.setattr(keeper, "GOVERNANCE_S", 3600.0)
 
 
 async def opened(http: httpx.AsyncClient, amount: int = 100 * HYPER, days: int = 30) -> dict[str, Any]:
@@ -45,9 +53,9 @@ async def earlier(net: Network, table: str, column: str, days: int) -> None:
     await net.pool.execute(f"update {table} set {column} = {column} - make_interval(days => $1)", days)
 
 
-async def ran(net: Network) -> int:
+async def ran(net: Network, node: FakeNode | None = None) -> int:
     """A job ran for 10 s and was paid. Returns its price."""
-    node = await net.node()
+    node = node or await net.node()
     await net.submit()
     lease = await net.start(node)
     await net.age(20)
@@ -217,12 +225,13 @@ async def test_a_vote_changes_how_prices_are_split(
 async def test_the_treasury_is_spent_by_votes_only(
     net: Network, whale: httpx.AsyncClient, other: httpx.AsyncClient
 ) -> None:
-    treasury = await ran(net) // 10
+    node = await net.node()
+    treasury = await ran(net, node) // 10
     project = (await other.get("/account")).json()["project_id"]
     wanted = {"kind": "treasury_spend", "payload": {"project_id": project, "amount": treasury + 1}}
     made = await decided(net, whale, wanted)
     problem(await whale.post(f"/governance/proposals/{made['id']}/execute"), 409, "fund.too_small")
-    await ran(net)
+    await ran(net, node)
     # Nobody needs to come: the coordinator carries out what is due.
     await net.pool.execute("update proposal set due_at = now()")
     await net.services.governance.keep()

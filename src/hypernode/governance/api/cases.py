@@ -8,7 +8,7 @@ from uuid import UUID
 from litestar import Controller, get, post
 from litestar.params import JSONBody, QueryParameter
 
-from hypernode.governance.api.common import BROKE, LARGE, REPEATED, WRONG, CaseId, Room, idempotency_of
+from hypernode.governance.api.common import BROKE, KEY, LARGE, REPEATED, WRONG, CaseId, Room, idempotency_of
 from hypernode.governance.slashing import State
 from hypernode.governance.views.cases import CasePage, CaseRequest, CaseView, CommitRequest, RevealRequest
 from hypernode.httpapi import Cursor, Decoded, IdempotencyKey, Limit, Project, problems
@@ -120,7 +120,7 @@ class CaseController(Controller):
         "/{case_id:uuid}/appeal",
         summary="Appeal to a fresh panel",
         status_code=200,
-        responses=problems(s403="Only the accused may.", s404=UNKNOWN, s409=STATE),
+        responses=problems(s403="Only the accused may.", s404=UNKNOWN, s409=STATE, s422=KEY),
     )
     async def appeal(
         self, case_id: CaseId, project: Project, governance: Room, idempotency_key: IdempotencyKey = None
@@ -136,7 +136,7 @@ class CaseController(Controller):
         "may; "
         "the coordinator does so by itself.",
         status_code=200,
-        responses=problems(s404=UNKNOWN, s409=STATE),
+        responses=problems(s404=UNKNOWN, s409=STATE, s422=KEY),
     )
     async def advance(
         self, case_id: CaseId, project: Project, governance: Room, idempotency_key: IdempotencyKey = None

@@ -23,6 +23,7 @@ BROKE = "The project cannot pay for it."
 REPEATED = "The Idempotency-Key came with another request before."
 WRONG = "The request has errors."
 LARGE = "The body is too large."
+KEY = "The Idempotency-Key cannot be kept."
 
 
 def idempotency_of(key: str | None, act: str, subject: UUID | None = None, request: Any = None) -> Idempotency | None:

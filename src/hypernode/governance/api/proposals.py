@@ -7,7 +7,7 @@ from typing import Annotated
 from litestar import Controller, get, post
 from litestar.params import JSONBody, QueryParameter
 
-from hypernode.governance.api.common import LARGE, WRONG, ProposalId, Room, idempotency_of
+from hypernode.governance.api.common import KEY, LARGE, WRONG, ProposalId, Room, idempotency_of
 from hypernode.governance.proposals import State
 from hypernode.governance.views.proposals import (
     ParameterList,
@@ -84,7 +84,7 @@ class ProposalController(Controller):
         "/{proposal_id:uuid}/activate",
         summary="Open the vote on a draft",
         status_code=200,
-        responses=problems(s403="Only who proposed it may.", s404=UNKNOWN, s409=STATE),
+        responses=problems(s403="Only who proposed it may.", s404=UNKNOWN, s409=STATE, s422=KEY),
     )
     async def activate(
         self, proposal_id: ProposalId, project: Project, governance: Room, idempotency_key: IdempotencyKey = None
@@ -97,7 +97,7 @@ class ProposalController(Controller):
         "/{proposal_id:uuid}/cancel",
         summary="Take a proposal back",
         status_code=200,
-        responses=problems(s403="Only who proposed it may.", s404=UNKNOWN, s409=STATE),
+        responses=problems(s403="Only who proposed it may.", s404=UNKNOWN, s409=STATE, s422=KEY),
     )
     async def cancel_proposal(
         self, proposal_id: ProposalId, project: Project, governance: Room, idempotency_key: IdempotencyKey = None
@@ -138,7 +138,7 @@ class ProposalController(Controller):
         summary="Count the votes, or let an old proposal expire",
         description="Anyone may; the coordinator does so by itself soon after the time.",
         status_code=200,
-        responses=problems(s404=UNKNOWN, s409=STATE),
+        responses=problems(s404=UNKNOWN, s409=STATE, s422=KEY),
     )
     async def finalize(
         self, proposal_id: ProposalId, project: Project, governance: Room, idempotency_key: IdempotencyKey = None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from litestar import Controller, get, post
 from litestar.params import JSONBody
 
-from hypernode.governance.api.common import BROKE, LARGE, REPEATED, WRONG, Room, StakeId, idempotency_of
+from hypernode.governance.api.common import BROKE, KEY, LARGE, REPEATED, WRONG, Room, StakeId, idempotency_of
 from hypernode.governance.views.stakes import AddRequest, StakePage, StakeRequest, StakeView, StakingView
 from hypernode.httpapi import Cursor, Decoded, IdempotencyKey, Limit, Project, problems
 from hypernode.kernel import limits
@@ -80,7 +80,7 @@ class StakeController(Controller):
         summary="End a stake",
         description="It weighs nothing from now on, and can be withdrawn after a cooldown as long as its lock.",
         status_code=200,
-        responses=problems(s404=UNKNOWN, s409="It is not active, or under report."),
+        responses=problems(s404=UNKNOWN, s409="It is not active, or under report.", s422=KEY),
     )
     async def unstake(
         self, stake_id: StakeId, project: Project, governance: Room, idempotency_key: IdempotencyKey = None
@@ -93,7 +93,7 @@ class StakeController(Controller):
         "/{stake_id:uuid}/withdraw",
         summary="Withdraw an ended stake",
         status_code=200,
-        responses=problems(s404=UNKNOWN, s409="It has not been ended, is cooling down, or is under report."),
+        responses=problems(s404=UNKNOWN, s409="It has not been ended, is cooling down, or is under report.", s422=KEY),
     )
     async def withdraw(
         self, stake_id: StakeId, project: Project, governance: Room, idempotency_key: IdempotencyKey = None
@@ -107,7 +107,7 @@ class StakeController(Controller):
         summary="Claim a stake's rewards",
         description="Also of one that was ended, withdrawn or reported.",
         status_code=200,
-        responses=problems(s404=UNKNOWN, s409="There is nothing to claim."),
+        responses=problems(s404=UNKNOWN, s409="There is nothing to claim.", s422=KEY),
     )
     async def claim(
         self, stake_id: StakeId, project: Project, governance: Room, idempotency_key: IdempotencyKey = None
