@@ -95,7 +95,12 @@ async def test_proposing_and_voting(net: Network, hypernode: Run) -> None:
     assert "Longer locks" in (await hypernode("gov", "show", proposal))[1]
     code, _, err = await hypernode("stake", "open", "1 HYPER", "--days", "14")
     assert code == 1 and "stake.refused" in err
-    for words in (("--set", "x"), ("--set", "a=b"), ("--pay", "x"), ("--set", "a=1", "--pay", "x", "--amount", "1 HYPER")):
+    for words in (
+        ("--set", "x"),
+        ("--set", "a=b"),
+        ("--pay", "x"),
+        ("--set", "a=1", "--pay", "x", "--amount", "1 HYPER"),
+    ):
         assert (await hypernode("gov", "propose", "t", *words))[0] == 2, words
     draft = (await hypernode("gov", "propose", "t", "--draft"))[1].strip()
     assert (await asked(hypernode, "gov", "cancel", draft))["state"] == "cancelled"

@@ -18,9 +18,9 @@ from hypothesis import strategies as st
 import hypernode
 from hypernode.client import aio, config, retry, sync, tls
 from hypernode.client.aio_governance import AsyncGovernance
-from hypernode.client.governance import Governance
 from hypernode.client.config import Context
 from hypernode.client.errors import AnswerInvalid, ConfigInvalid
+from hypernode.client.governance import Governance
 from hypernode.client.retry import NEVER, Retry
 from hypernode.client.sse import EventReader
 from hypernode.kernel import limits
