@@ -384,7 +384,7 @@ async def test_a_confirmed_report_is_slashed_after_the_time_to_appeal(
     await net.admin.deposit("operator", 1_000 * HYPER)
     accused = net.http("operator")
     stake = await opened(accused, 1_000 * HYPER, 365)
-    case = await court.report(http, node=node.public)
+    case = await court.report(http, node=node.key.public)
     assert case["stake"] == stake["id"] and case["role"] == "reporter" and await available(http) == FUNDS - 100 * HYPER
     path = f"/stakes/{stake['id']}"
     problem(await accused.post(f"{path}/unstake"), 409, "stake.frozen")
@@ -450,7 +450,7 @@ async def test_reports_that_cannot_be(net: Network, http: httpx.AsyncClient, oth
         await other.post("/governance/cases", json={**body, "stake": stake["id"]}), 402, "ledger.insufficient_funds"
     )
     node = await net.node()
-    problem(await http.post("/governance/cases", json={**body, "node": node.public}), 404, "not_found")
+    problem(await http.post("/governance/cases", json={**body, "node": node.key.public}), 404, "not_found")
     assert (await http.get(f"/stakes/{stake['id']}")).json()["reports"] == 0
 
 

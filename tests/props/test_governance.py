@@ -392,7 +392,7 @@ def test_a_panel_is_the_lowest_tickets_one_an_owner(seed: bytes, stakes: dict[in
     candidates = [Candidate(UUID(int=owner), UUID(int=stake)) for stake, owner in stakes.items()]
     panel = panels.draw(candidates, seed, 10)
     assert panel == panels.draw(reversed(candidates), seed, 10)
-    lowest = {}
+    lowest: dict[UUID, int] = {}
     for one in candidates:
         digest = hashlib.sha256(seed + one.stake.bytes).digest()
         ticket = int.from_bytes(digest[:8], "little")
