@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from fakes.network import Network
+from hypernode.cli.failures import EXIT_ERROR
 from hypernode.coordinator import keeper
 from integration.test_api_governance import HYPER, Court, earlier
 
@@ -71,7 +72,7 @@ async def test_staking(net: Network, hypernode: Run) -> None:
     assert (await hypernode("stake", "claim"))[1] == "nothing to claim\n"
     assert (await asked(hypernode, "stake", "unstake", stake))["state"] == "unstaking"
     code, _, err = await hypernode("stake", "withdraw", stake)
-    assert code == 1 and "stake.cooling" in err
+    assert code == EXIT_ERROR and "stake.cooling" in err
     assert (await asked(hypernode, "stake", "network"))["staked"] == 105 * HYPER
     code, _, err = await hypernode("stake", "open", "100", "--days", "30")
     assert code == 2 and "with its unit" in err
@@ -94,7 +95,7 @@ async def test_proposing_and_voting(net: Network, hypernode: Run) -> None:
     assert found["staking.shortest_days"]["value"] == 30
     assert "Longer locks" in (await hypernode("gov", "show", proposal))[1]
     code, _, err = await hypernode("stake", "open", "1 HYPER", "--days", "14")
-    assert code == 1 and "stake.refused" in err
+    assert code == EXIT_ERROR and "stake.refused" in err
     for words in (
         ("--set", "x"),
         ("--set", "a=b"),
@@ -121,8 +122,8 @@ async def test_judging(net: Network, hypernode: Run, tmp_path: Path) -> None:
         code, _, err = await hypernode("gov", "case", "vote", case, "for", project=f"judge-{judge}")
         assert code == 0 and "reveal it between" in err
     code, _, err = await hypernode("gov", "case", "vote", case, "against", project="judge-0")
-    assert code == 1 and "was kept before" in err
-    assert (await hypernode("gov", "case", "reveal", case))[0] == 1
+    assert code == EXIT_ERROR and "was kept before" in err
+    assert (await hypernode("gov", "case", "reveal", case))[0] == EXIT_ERROR
     await earlier(net, "slashing_case", "drawn_at", 1)
     for judge in range(3):
         assert (await hypernode("gov", "case", "reveal", case, project=f"judge-{judge}"))[0] == 0
