@@ -15,6 +15,7 @@ from hypernode.coordinator.reports import Reports
 from hypernode.coordinator.sessions import Sessions
 from hypernode.coordinator.settings import Settings
 from hypernode.db.pool import AWAY, Pool, is_away
+from hypernode.governance.service.governance import Governance
 from hypernode.jobs.service.attempts import Attempts
 from hypernode.kernel import limits
 from hypernode.nodes.service import Nodes
@@ -23,6 +24,8 @@ from hypernode.tenancy.service import Tenancy
 log = logging.getLogger(__name__)
 
 HOURLY_S: Final = 3600.0
+GOVERNANCE_S: Final = 15.0
+"""How late what time decides may come about, and changed parameters may reach another coordinator."""
 RENEWAL_IS_CURRENT_S: Final = 2 * limits.POLL_S
 """Leases count as over only if renewals have gone through so recently."""
 SILENCE_BEATS: Final = 5
@@ -41,6 +44,7 @@ class Keeper:
         nodes: Nodes,
         attempts: Attempts,
         artifacts: ArtifactService,
+        governance: Governance,
         reports: Reports,
         sessions: Sessions,
     ) -> None:
@@ -51,6 +55,7 @@ class Keeper:
         self._nodes = nodes
         self._attempts = attempts
         self._artifacts = artifacts
+        self._governance = governance
         self._reports = reports
         self._sessions = sessions
         self._renewed_at = -math.inf
@@ -64,6 +69,10 @@ class Keeper:
         """Every second: end attempts whose lease is over by the database's clock. Not while leases cannot be renewed:
         when the database has been away, those heard of meanwhile are renewed before anybody is judged."""
         await _every(limits.POLL_S, self._sweep)
+
+    async def govern(self) -> None:
+        """Every 15 seconds: count votes, draw panels, carry out, unlock, whatever is due."""
+        await _every(GOVERNANCE_S, self._governance.keep)
 
     async def tidy(self) -> None:
         """Every hour: make the next month's partitions; forget uploads nobody goes on with, old keys and tokens."""
