@@ -1,4 +1,4 @@
-"""One model, several implementations: random histories through the rules of `hypernode.governance.model` and through
+"""One model, several implementations: random histories through the rules of `programs.model` and through
 the programs in the real runtime. After each step both have said the same, and every balance is equal.
 
 HISTORIES sets how many are run; 1000 take some minutes.

@@ -76,7 +76,9 @@ def test_a_burn_is_recorded_with_its_reference(world):
     set_up(world)
     holder = world.person()
     source = world.tokens(holder.pubkey(), 10 * HYPER)
-    world.send("token", "burn_tokens", holder, id=0, holder=holder.pubkey(), source=source, amount=3, reference=b"r" * 32)
+    world.send(
+        "token", "burn_tokens", holder, id=0, holder=holder.pubkey(), source=source, amount=3, reference=b"r" * 32
+    )
     assert world.supply() == SUPPLY - 3
     world.pay(source, holder, world.named["collection"], 4)
     world.send("token", "burn_collection", world.payer, payer=world.payer.pubkey(), id=0)

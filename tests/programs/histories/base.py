@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant
 from solders.token import ID as TOKEN
 
-from hypernode.governance.model import staking, unlock
-from hypernode.governance.model.refusal import Refusal
 from programs.coder import idl
+from programs.model import staking, unlock
+from programs.model.refusal import Refusal
 from programs.network import ALL, Job, Network, Operator
 from programs.world import Refused, World
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from hypothesis import strategies as st
 from hypothesis.stateful import precondition, rule
 
-from hypernode.governance.model.refusal import require
-from programs import escrow_model as escrow
+from programs.model import escrow
+from programs.model.refusal import require
 from programs.world import HYPER
 
 from .base import ANY, WHO, Both

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import precondition, rule
 from solders.hash import Hash
 
-from hypernode.governance.model import slashing, staking
+from programs.model import slashing, staking
 from programs.network import Operator
 from programs.world import DAY, HYPER
 

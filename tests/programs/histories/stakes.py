@@ -5,8 +5,8 @@ from __future__ import annotations
 from hypothesis import strategies as st
 from hypothesis.stateful import precondition, rule
 
-from hypernode.governance.model import rewards, staking, unlock
-from hypernode.governance.model.refusal import require
+from programs.model import rewards, staking, unlock
+from programs.model.refusal import require
 from programs.world import DAY, HYPER, START
 
 from .base import WHO, Both

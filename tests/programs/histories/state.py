@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from hypernode.governance.model import proposals, rewards, slashing, staking, unlock
-from hypernode.governance.model.refusal import require
-from programs import escrow_model as escrow
+from programs.model import escrow, proposals, rewards, slashing, staking, unlock
+from programs.model.refusal import require
 from programs.world import HYPER, START
 
 PEOPLE = 9

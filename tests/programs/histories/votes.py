@@ -5,8 +5,8 @@ from __future__ import annotations
 from hypothesis import strategies as st
 from hypothesis.stateful import precondition, rule
 
-from hypernode.governance.model import proposals
-from hypernode.governance.model.refusal import require
+from programs.model import proposals
+from programs.model.refusal import require
 from programs.world import DAY, HYPER
 
 from .base import ANY, WHO, Both

@@ -11,9 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from hypernode.governance.model import proposals, rewards, slashing, staking, unlock
-from hypernode.governance.model.refusal import Refusal
 from hypernode.kernel.money import MICRO_PER_HYPER
+from programs.model import proposals, rewards, slashing, staking, unlock
+from programs.model.refusal import Refusal
 
 AMOUNTS = st.integers(1, unlock.SUPPLY)
 DAYS = st.integers(staking.SHORTEST_LOCK_DAYS, staking.LONGEST_LOCK_DAYS)

@@ -6,8 +6,8 @@ from typing import Final
 
 import msgspec
 
-from hypernode.governance.model.refusal import require
 from hypernode.kernel.money import BPS, MICRO_PER_HYPER
+from programs.model.refusal import require
 
 SUPPLY: Final = 1_000_000_000 * MICRO_PER_HYPER
 LOCKED: Final = 84_603_487 * MICRO_PER_HYPER

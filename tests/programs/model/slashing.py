@@ -9,9 +9,9 @@ from typing import Final
 import msgspec
 from msgspec.structs import replace
 
-from hypernode.governance.model.refusal import Refusal, require
-from hypernode.governance.model.staking import DAY_S, Stake, StakeState
 from hypernode.kernel.money import BPS, MICRO_PER_HYPER
+from programs.model.refusal import Refusal, require
+from programs.model.staking import DAY_S, Stake, StakeState
 
 FIRST_PANEL: Final = 10
 SECOND_PANEL: Final = 7

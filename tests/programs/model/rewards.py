@@ -5,8 +5,8 @@ from __future__ import annotations
 import msgspec
 from msgspec.structs import replace
 
-from hypernode.governance.model.refusal import require
-from hypernode.governance.model.staking import SCALE, Stake, earned
+from programs.model.refusal import require
+from programs.model.staking import SCALE, Stake, earned
 
 
 class Rewards(msgspec.Struct, frozen=True):

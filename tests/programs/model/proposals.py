@@ -8,9 +8,9 @@ from typing import Final
 import msgspec
 from msgspec.structs import replace
 
-from hypernode.governance.model.refusal import require
-from hypernode.governance.model.staking import DAY_S, Pool, Stake, total_before, weight_before
 from hypernode.kernel.money import BPS, MICRO_PER_HYPER
+from programs.model.refusal import require
+from programs.model.staking import DAY_S, Pool, Stake, total_before, weight_before
 
 TITLE_BYTES: Final = 100
 PAYLOAD_BYTES: Final = 256

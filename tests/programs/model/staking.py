@@ -8,8 +8,8 @@ from typing import Final
 import msgspec
 from msgspec.structs import replace
 
-from hypernode.governance.model.refusal import Refusal, require
 from hypernode.kernel.money import BPS, MICRO_PER_HYPER
+from programs.model.refusal import Refusal, require
 
 DAY_S: Final = 86_400
 SHORTEST_LOCK_DAYS: Final = 14
