@@ -60,7 +60,7 @@ await markets.methods.settle().accountsPartial({
 }).rpc();
 assert.equal(await markets.account.job.fetchNullable(job), null);
 await markets.methods.sweep().accountsPartial({ config: key("config"), market: key("market") }).rpc();
-await token.methods.burnTokens(new BN(1_000_000), bytes(4)).accountsPartial({
+await token.methods.burnTokens(new BN(1), new BN(1_000_000), bytes(4)).accountsPartial({
   holder: client.publicKey, vesting: key("vesting"), ledger: key("ledger"), source: key("clientToken"),
 }).rpc();
 
