@@ -534,7 +534,7 @@ fn nominate<'a>(input: &Input<'a>, data: &'a [u8]) -> Result {
     crate::nominate(&mut accounts, input)
 }
 
-/// A member of the panel commits to a vote.
+/// A member of the panel commits to a vote, by its owner's key or the key of the node it was named with.
 pub struct CommitAccounts<'a> {
     pub key: Signer<'a>,
     pub case: RecordMut<'a, Case>,

@@ -123,10 +123,10 @@ fn reveal(accounts: &mut RevealAccounts, arguments: &RevealArguments, _: &Input)
     let case = &mut accounts.case;
     panel::require_phase(case, panel::Phase::Reveal)?;
     let (round, key) = ([case.round], *case.key());
-    let node = accounts.key.key();
-    let parts: [&[u8]; 5] = [&[arguments.for_report as u8], &arguments.salt, key.bytes(), &round, node.bytes()];
+    let member = accounts.key.key();
+    let parts: [&[u8]; 5] = [&[arguments.for_report as u8], &arguments.salt, key.bytes(), &round, member.bytes()];
     let digest = digest::sha256(&parts);
-    let seat = panel::seat_of(case, node)?;
+    let seat = panel::seat_of(case, member)?;
     let valid = seat.ballot == Ballot::NONE && seat.commitment == *digest.bytes();
     require!(valid, errors::WRONG_REVEAL);
     seat.ballot = if arguments.for_report { Ballot::FOR } else { Ballot::AGAINST };

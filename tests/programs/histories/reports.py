@@ -31,7 +31,7 @@ class Reports(Both):
 
         def model(state: State) -> None:
             state.move(f"person {who}", "slashing", 100 * HYPER)
-            state.stakes[accused] = staking.freeze(state.stakes[accused])
+            state.stakes[accused] = staking.freeze(state.stakes[accused], self.now)
             state.cases.append(
                 slashing.Case(
                     bytes(address), bytes(reporter.owner.pubkey()), bytes(suspect.owner.pubkey()), kind,

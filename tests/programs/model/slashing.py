@@ -167,7 +167,6 @@ def nominate(case: Case, validator: Validator, now: int) -> Case:
     stake = validator.stake
     valid = (
         stake.state == StakeState.ACTIVE
-        and stake.reports == 0
         and stake.amount >= case.parameters.validator_amount
         and validator.score >= GOOD_STANDING
         and validator.active
@@ -214,9 +213,9 @@ def reveal(case: Case, node: bytes, vote: bool, salt: bytes, now: int) -> Case:
     return _replaced(case, replace(seat, vote=vote))
 
 
-def _seat_of(case: Case, node: bytes) -> Seat:
+def _seat_of(case: Case, key: bytes) -> Seat:
     for seat in case.panel:
-        if seat.node == node:
+        if key in (seat.node, seat.owner):
             return seat
     raise Refusal("NotOnPanel")
 
