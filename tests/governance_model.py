@@ -309,7 +309,7 @@ class Model:
 
     def report(self, who: int, index: int, kind: str) -> None:
         stake = self.stakes[index]
-        require(stake.state == "active" or self.now < stake.free_at and stake.state == "unstaking", "stake.state")
+        require(stake.state == "active" or (self.now < stake.free_at and stake.state == "unstaking"), "stake.state")
         bond = self.parameters["slashing.bond"]
         self.take(who, "bonded", bond)
         stake.reports += 1

@@ -36,18 +36,14 @@ class Voters:
         self.proposer, self.stake = self.people[0]
         world.wait(1)
 
-    def activated(
-        self, kind: str = "Text", call: Instruction | None = None, id: int = 0, image: bytes = b""
-    ) -> Pubkey:
+    def activated(self, kind: str = "Text", call: Instruction | None = None, id: int = 0, image: bytes = b"") -> Pubkey:
         proposal = self.network.propose(self.proposer, self.stake, kind, call, id, image=image)
         self.network.world.send(
             "governance", "activate", self.proposer, proposer=self.proposer.pubkey(), proposal=proposal
         )
         return proposal
 
-    def queued(
-        self, kind: str = "Text", call: Instruction | None = None, id: int = 0, image: bytes = b""
-    ) -> Pubkey:
+    def queued(self, kind: str = "Text", call: Instruction | None = None, id: int = 0, image: bytes = b"") -> Pubkey:
         proposal = self.activated(kind, call, id, image)
         for owner, stake in self.people:
             self.network.vote(proposal, owner, stake)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from solders.pubkey import Pubkey
@@ -310,8 +311,11 @@ def test_parameters_stay_within_bounds():
         "slashing", "set_parameters", authority, authority=authority.pubkey(), parameters=parameters
     )
     set_to(PANELS)
-    for change in ({"bond": HYPER - 1}, {"bps": [100, 500, 1_000, 2_500, 5_001]}, {"bps": [0, 500, 1_000, 2_500, 5_000]},
-                   {"appeal_seconds": DAY - 1}, {"commit_seconds": 3_599}, {"reveal_seconds": 7 * DAY + 1},
-                   {"validator_amount": 0}, {"padding": b"\1" + bytes(5)}):  # fmt: skip
+    changes: list[dict[str, Any]] = [
+        {"bond": HYPER - 1}, {"bps": [100, 500, 1_000, 2_500, 5_001]}, {"bps": [0, 500, 1_000, 2_500, 5_000]},
+        {"appeal_seconds": DAY - 1}, {"commit_seconds": 3_599}, {"reveal_seconds": 7 * DAY + 1},
+        {"validator_amount": 0}, {"padding": b"\1" + bytes(5)},
+    ]  # fmt: skip
+    for change in changes:
         with refuses(world, "BadParameters", "slashing"):
             set_to(PANELS | change)
