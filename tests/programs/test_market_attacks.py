@@ -11,7 +11,7 @@ from solders.pubkey import Pubkey
 from solders.token import ID as TOKEN
 
 from .coder import PROGRAMS
-from .network import TERMS, Job, Network, Operator, signature
+from .network import SPLIT, TERMS, Job, Network, Operator, signature
 from .world import HYPER, LOADER, refuses
 
 
@@ -142,3 +142,17 @@ def test_a_client_that_closed_its_token_account_is_paid_into_another(network):
     job.tokens = world.tokens(owner)
     network.settle(job, operator, caller=operator.owner)
     assert world.balance(job.tokens) > 0
+
+
+def test_a_destination_that_was_closed_stops_a_sweep_only_until_another_is_named(network):
+    world = network.world
+    job, operator = submitted(network)
+    network.settle(job, operator)
+    world.svm.set_account(world.named["treasury"], Account(0, b"", Pubkey.default()))
+    with refuses(world, "WrongTokenAccount", "markets"):
+        world.send("markets", "sweep")
+    authority = network.authority
+    world.named["treasury"] = world.tokens(world.key())
+    world.send("markets", "set_parameters", authority, split=SPLIT, authority=authority.pubkey())
+    world.send("markets", "sweep")
+    assert world.balance(world.named["treasury"]) > 0

@@ -17,7 +17,7 @@ from solders.clock import Clock
 from solders.hash import Hash
 from solders.instruction import AccountMeta, Instruction
 from solders.keypair import Keypair
-from solders.litesvm import LiteSVM
+from solders.litesvm import FeatureSet, LiteSVM
 from solders.message import Message
 from solders.pubkey import Pubkey
 from solders.token import ID as TOKEN
@@ -71,9 +71,10 @@ class Sent:
         self.events = [event for event in (idl(program).event(data) for data in raw) if event]
 
 
-def runtime(*, forbid_old: bool = False) -> LiteSVM:
-    """Mainnet's features, with signatures and blockhashes checked; `forbid_old` adds the change of SIMD-0500."""
-    features = LiteSVM.mainnet_feature_set()
+def runtime(*, forbid_old: bool = False, everything: bool = False) -> LiteSVM:
+    """Mainnet's features, with signatures and blockhashes checked; `forbid_old` adds the change of SIMD-0500,
+    `everything` all that the runtime has, which mainnet may have one day."""
+    features = FeatureSet.all_enabled() if everything else LiteSVM.mainnet_feature_set()
     if forbid_old:
         features.activate(FORBID_OLD, 0)
     svm = LiteSVM.default().with_feature_set(features).with_builtins().with_sysvars().with_lamports(10**18)
