@@ -204,20 +204,38 @@ def test_a_vote_is_shown_as_it_was_committed_and_once(network):
         network.reveal(trial.case, judge, True)
 
 
-def test_a_seed_is_not_known_before_its_slot_and_forgotten_ones_are_named_anew(network):
+def test_a_round_is_drawn_while_its_hash_is_known_or_not_at_all(network):
+    """Were another slot named, whoever alone is awake could let hashes pass until it likes one."""
     world = network.world
-    trial = Trial(network, validators=0)
+    trial = Trial(network)
     with refuses(world, "TooEarly", "slashing"):
         world.send("slashing", "draw", case=trial.case)
-    before = world.record("slashing", "Case", trial.case)["seed_slot"]
-    world.wait(3_600)
-    world.send("slashing", "draw", case=trial.case)
-    record = world.record("slashing", "Case", trial.case)
-    assert record["state"] == "Waiting"
-    assert record["seed_slot"] > before
-    world.wait(20)
-    world.send("slashing", "draw", case=trial.case)
-    assert trial.state == "Voting"
+    seed_slot = world.record("slashing", "Case", trial.case)["seed_slot"]
+    world.wait(200, slots=seed_slot + 512 - world.slot)
+    with refuses(world, "TooEarly", "slashing"):
+        network.close_round(trial.case)
+    world.wait(0, slots=1)
+    with refuses(world, "TooLate", "slashing"):
+        world.send("slashing", "draw", case=trial.case)
+    treasury = world.balance(world.named["treasury"])
+    network.close_round(trial.case)
+    assert (trial.state, trial.stake["reports"]) == ("Dismissed", 0)
+    assert world.balance(world.named["treasury"]) - treasury == BOND
+
+
+def test_an_appeal_that_nobody_draws_leaves_what_was_found(network):
+    world = network.world
+    trial = Trial(network)
+    trial.judge(3, 0)
+    appeal(trial)
+    seed_slot = world.record("slashing", "Case", trial.case)["seed_slot"]
+    world.wait(200, slots=seed_slot + 512 - world.slot)
+    with refuses(world, "TooEarly", "slashing"):
+        network.close_round(trial.case)
+    world.wait(1)
+    network.close_round(trial.case)
+    assert trial.state == "Upheld"
+    network.execute_case(trial.case, trial.tokens)
 
 
 def test_one_owner_has_one_seat(network):
@@ -297,9 +315,7 @@ def test_reports_one_after_the_other_do_not_keep_a_stake_for_ever(network):
     world.wait(3 * DAY)
     with refuses(world, "ReportedTooLate", "staking"):
         network.report(trial.reporter, trial.tokens, trial.accused.stake, id=99)
-    world.send("slashing", "draw", case=case)  # nobody came while its seed was known, so another slot is named
-    world.wait(20)
-    network.judge(case, [])
+    network.close_round(case)  # nobody drew
     network.withdraw(trial.accused.owner, trial.accused.stake, trial.accused.tokens)
     assert world.balance(trial.accused.tokens) == STAKE
 
