@@ -7,12 +7,12 @@ import json
 import struct
 from collections.abc import Mapping
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 from solders.pubkey import Pubkey
 
-PROGRAMS = Path(__file__).parents[2] / "programs"
+from hypernode.chain.programs.bundle import IDLS
+
 NUMBERS = {"u8": (1, False), "u16": (2, False), "u32": (4, False), "u64": (8, False), "u128": (16, False),
            "i64": (8, True)}  # fmt: skip
 
@@ -22,7 +22,7 @@ class Idl:
 
     def __init__(self, name: str) -> None:
         self.name = name
-        self.raw: dict[str, Any] = json.loads((PROGRAMS / "idl" / f"{name}.json").read_text())
+        self.raw: dict[str, Any] = json.loads((IDLS / f"{name}.json").read_text())
         self.instructions = {each["name"]: each for each in self.raw["instructions"]}
         self.types = {each["name"]: each["type"] for each in self.raw["types"]}
         self.errors = {each["code"]: each for each in self.raw["errors"]}
