@@ -1,4 +1,4 @@
-"""`hypernode chain:local`: a Solana chain on this machine, for development."""
+"""`hypernode chain:local`: a Solana chain on this machine, for development, with Hypernode's programs if wanted."""
 
 from __future__ import annotations
 
@@ -33,6 +33,13 @@ def local(
     authority: Annotated[
         str | None, typer.Option(metavar="ADDRESS", help="Who may upgrade these programs. [default: nobody]")
     ] = None,
+    network: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Put Hypernode's programs there, set up and ready; FILE keeps their addresses and everybody's keys.",
+        ),
+    ] = None,
     slot_ms: Annotated[
         int,
         typer.Option(min=0, max=60_000, help="Milliseconds a slot; 0: one slot a transaction, and at once final."),
@@ -45,14 +52,18 @@ def local(
     public: Annotated[
         bool, typer.Option("--public", help="Let --host be other than loopback: whoever reaches it may do anything.")
     ] = False,
+    json: Annotated[bool, typer.Option("--json", help="Say where it answers in one line of JSON on stdout.")] = False,
 ) -> None:
     """Run a Solana chain on this machine until Ctrl-C: the real runtime behind a validator's JSON-RPC interface.
 
     Solana's clients and Anchor use it unchanged; airdrops are free. Its packages are installed on first use.
     """
+    import asyncio
+
     from hypernode.chain.local.process import LocalChain
     from hypernode.chain.local.settings import LOOPBACK, Settings
-    from hypernode.cli.common import say
+    from hypernode.chain.programs.local import LocalNetwork, set_up
+    from hypernode.cli.common import say, write_json_line
     from hypernode.kernel.errors import InvalidInput, Unavailable
 
     if host not in LOOPBACK and not public:
@@ -62,19 +73,28 @@ def local(
         if place is None:
             raise InvalidInput("--reset throws away a chain that is kept: say which with --ledger")
         _throw_away(place)
+    placed = tuple(_program(text, authority) for text in program or ())
+    deployment = None if network is None else LocalNetwork.kept(network.expanduser())
+    if deployment is not None:
+        placed += deployment.placed()
     settings = Settings(
         host=host,
         port=port,
         slot_ms=slot_ms,
         finality_slots=finality_slots,
         ledger=place,
-        programs=tuple(_program(text, authority) for text in program or ()),
+        programs=placed,
         all_features=all_features,
     )
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     say("starting a local chain …")
     try:
         with LocalChain(settings) as chain:
+            if deployment is not None:
+                say(f"setting up Hypernode's programs; their addresses and keys are in {network} …")
+                asyncio.run(set_up(deployment, chain.url))
+            if json:
+                write_json_line({"url": chain.url, "websocket_url": chain.websocket_url, "genesis": chain.genesis})
             say(f"ready at {chain.url}, WebSockets at {chain.websocket_url}; Ctrl-C stops it")
             code = chain.wait()
             raise Unavailable(f"the local chain has ended by itself with exit code {code}; its messages say why")

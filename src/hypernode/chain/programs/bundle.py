@@ -10,7 +10,8 @@ from hypernode.chain.solana.idl.model import read_idl
 from hypernode.chain.solana.idl.program import Program
 from hypernode.kernel.errors import InvalidInput
 
-Name = Literal["token", "nodes", "staking", "rewards", "slashing", "markets", "governance"]
+Name = Literal["rewards", "token", "nodes", "slashing", "staking", "markets", "governance"]
+"""In the order in which they are set up."""
 NAMES: Final[tuple[Name, ...]] = get_args(Name)
 
 IDLS: Final = Path(__file__).with_name("idl")
