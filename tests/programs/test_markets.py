@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from .network import LOCKED, SPLIT, TERMS, Job, Network, Operator, signature
+from hypernode.chain.programs.deployment import TERMS
+from hypernode.governance.unlocks import LOCKED
+
+from .network import SPLIT, Job, Network, Operator, signature
 from .world import DAY, HYPER, refuses
 
 PRICE = TERMS["rate"] * 600 + TERMS["fixed"]

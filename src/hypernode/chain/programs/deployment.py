@@ -21,7 +21,7 @@ LOADER: Final = Pubkey.from_string("BPFLoaderUpgradeab1e11111111111111111111111"
 MOST_VOTED: Final = 8
 """Programs whose parameters a vote may change (MOST_PROGRAMS of governance)."""
 
-TERMS: Final[Mapping[str, Any]] = {
+TERMS: Final[dict[str, Any]] = {
     "rate": 2_000,
     "fixed": 10_000,
     "least_weight": 100 * MICRO_PER_HYPER,
@@ -73,7 +73,7 @@ def derived(program: Pubkey, *seeds: bytes) -> Pubkey:
     return Pubkey.find_program_address(list(seeds), program)[0]
 
 
-def initializations(ids: Mapping[Name, Pubkey], roles: Roles, parameters: Parameters | None = None) -> Iterator[Step]:
+def initializations(ids: Mapping[str, Pubkey], roles: Roles, parameters: Parameters | None = None) -> Iterator[Step]:
     """The steps for the programs that `ids` has addresses of, under parameters which are those of the embedded ledger
     by default. Slashing and governance may be left out, where others stand for them."""
     rules = parameters or Parameters()

@@ -121,7 +121,7 @@ async def set_up(local: LocalNetwork, url: str) -> None:
             await client.send_and_confirm(made, [deployer, mint])
         roles = await _roles(local, network, payer)
         await client.send_and_confirm(_places(local, network, payer), [deployer])
-        ids = {name: program.address for name, program in network.programs.items()}
+        ids: dict[str, Pubkey] = {name: program.address for name, program in network.programs.items()}
         for step in initializations(ids, roles):
             if await client.account(step.makes) is None:
                 program = network.programs[step.program]
