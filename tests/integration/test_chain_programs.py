@@ -122,9 +122,9 @@ async def test_jobs_that_end_otherwise(place: Place) -> None:
     await network.send("staking", "unstake", [owner], {}, {"owner": owner.public, "stake": stake})
     pool = await network.record("staking", "Pool", network.programs["staking"].derived(b"pool"), dict)
     assert (pool["amount"], pool["weight"]) == (9_000 * HYPER, 0)
-    for arguments in ({"id": -1}, {"id": 2**64}):
+    for id in (-1, 2**64):
         with pytest.raises(InvalidInput, match="u64"):
-            await jobs.open(client, seconds=60, document=bytes(32), **arguments)
+            await jobs.open(client, id=id, seconds=60, document=bytes(32))
 
 
 async def test_a_page_is_opened_when_the_queue_comes_to_it(place: Place) -> None:

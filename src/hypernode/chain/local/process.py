@@ -45,7 +45,8 @@ class LocalChain:
         try:
             self.process = subprocess.Popen(
                 [
-                    *(sys.executable, "-m", "hypernode.chain.local", "--ready-fd", str(writing)),
+                    # -P: nothing is imported from the folder that we happen to be in.
+                    *(sys.executable, "-P", "-m", "hypernode.chain.local", "--ready-fd", str(writing)),
                     self.settings.to_json(),
                 ],
                 env={**os.environ, "PYTHONPATH": os.pathsep.join(paths)},
