@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
+import contextlib
 import json
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
+import httpx
 import msgspec
 import pytest
 from solders.instruction import AccountMeta, Instruction
@@ -145,6 +148,56 @@ async def test_a_node_that_does_not_answer_is_passed_over(chain: LocalChain, rpc
             await client.balance(transactions.address(to))
 
 
+async def test_a_chain_on_this_machine_is_not_asked_through_a_proxy(
+    chain: LocalChain, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
+    async with SolanaClient([chain.url]) as client:
+        assert await client.balance(SYSTEM) >= 0
+
+
+@contextlib.asynccontextmanager
+async def a_node_that_hangs() -> AsyncIterator[str]:
+    """It takes every request and never answers."""
+
+    async def hold(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            while await reader.read(65536):
+                pass
+        finally:
+            writer.close()
+
+    server = await asyncio.start_server(hold, "127.0.0.1", 0)
+    async with server:
+        yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+
+
+@pytest.mark.parametrize("first", [True, False])
+async def test_a_node_that_hangs_holds_nobody_up(chain: LocalChain, rpc: Caller, first: bool) -> None:
+    payer, to = funded(rpc), KeyPair.generate()
+    async with a_node_that_hangs() as hanging:
+        urls = [hanging, chain.url] if first else [chain.url, hanging]
+        # The first is waited for once; whoever waits for it again and again, or for the second at all, is too late.
+        async with SolanaClient(urls, pace=QUICK, timeout_s=4.0 if first else 60.0) as client, asyncio.timeout(20):
+            for _ in range(3):
+                await client.send_and_confirm([pay(payer, to, SOL)], [payer])
+            assert await client.balance(transactions.address(to)) == 3 * SOL
+
+
+async def test_an_answer_that_never_ends_is_none(chain: LocalChain) -> None:
+    class Dribble(httpx.AsyncByteStream):
+        async def __aiter__(self) -> AsyncIterator[bytes]:
+            while True:
+                yield b" "
+                await asyncio.sleep(0.01)
+
+    transport = httpx.MockTransport(lambda request: httpx.Response(200, stream=Dribble()))
+    async with SolanaClient(["http://node"], timeout_s=0.5, transport=transport) as client, asyncio.timeout(10):
+        with pytest.raises(RpcUnreachable):
+            await client.balance(SYSTEM)
+
+
 async def test_the_price_follows_what_others_pay(client: SolanaClient, rpc: Caller) -> None:
     payer, to = funded(rpc), KeyPair.generate()
     assert await client.unit_price([transactions.address(to)]) == 0
@@ -220,7 +273,6 @@ def holding(payer: KeyPair, owner: KeyPair, mint: KeyPair) -> Instruction:
 
 async def test_answers_that_are_not_what_they_should_be(chain: LocalChain) -> None:
     """A node that answers nonsense is a node that does not answer."""
-    import httpx
 
     def nonsense(body: bytes) -> httpx.MockTransport:
         return httpx.MockTransport(lambda request: httpx.Response(200, content=body))

@@ -46,6 +46,8 @@ NODES: Final = 8
 ACCOUNTS: Final = 100
 """Accounts one question may ask for."""
 _FEE_ACCOUNTS: Final = 128
+_LAG_S: Final = 0.5
+"""How long to wait for further nodes once one has answered, where all are asked."""
 
 
 class Account(msgspec.Struct, frozen=True):
@@ -65,8 +67,8 @@ class Done(msgspec.Struct, frozen=True):
 
 
 class SolanaClient:
-    """Asks and sends. Nodes are asked in the order they are given, the next where one does not answer; transactions go
-    to all of them. Use it as an async context manager, or call `close`."""
+    """Asks and sends. Nodes are asked in the order they are given, the next where one does not answer, which then is
+    the last to be asked; transactions go to all of them. Use it as an async context manager, or call `close`."""
 
     def __init__(
         self,
@@ -83,8 +85,11 @@ class SolanaClient:
         many."""
         if not 0 < len(urls) <= NODES:
             raise InvalidInput(f"1 to {NODES} nodes are asked, not {len(urls)}")
-        self._http = httpx.AsyncClient(transport=transport, follow_redirects=False)
+        # A proxy of the environment's is for elsewhere, never for this machine.
+        direct = dict.fromkeys(f"all://{host}" for host in ("localhost", "127.0.0.1", "[::1]"))
+        self._http = httpx.AsyncClient(transport=transport, mounts=direct, follow_redirects=False)
         self._nodes = [Node(url, self._http, timeout_s) for url in urls]
+        self._asked = list(self._nodes)
         self._programs: Mapping[str, Program] = {str(program.address): program for program in programs}
         self.commitment: Commitment = commitment
         self._fee, self._pace = fee or PriorityFee(), pace or Pace()
@@ -106,12 +111,16 @@ class SolanaClient:
     async def call(self, method: str, params: list[Any], kind: type[T]) -> T:
         """The first node's answer, or the next one's where it does not answer. Raises RpcUnreachable, RpcRefused,
         RpcAnswerInvalid. Not for sending."""
-        for node in self._nodes[:-1]:
+        failure: RpcUnreachable | RpcAnswerInvalid | None = None
+        for node in list(self._asked):
             try:
                 return await node.call(method, params, kind)
-            except (RpcUnreachable, RpcAnswerInvalid):
-                pass  # the next one may do better
-        return await self._nodes[-1].call(method, params, kind)
+            except (RpcUnreachable, RpcAnswerInvalid) as error:
+                failure = error
+                # The next one may do better, and is asked first from now on.
+                self._asked.remove(node)
+                self._asked.append(node)
+        raise failure or RpcUnreachable("no node is known")
 
     async def balance(self, key: Pubkey) -> int:
         """An account's lamports."""
@@ -145,8 +154,11 @@ class SolanaClient:
 
     async def blockhash(self) -> Blockhash:
         """The newest blockhash that any node knows: one that lags would shorten a transaction's time."""
-        asked = (node.call("getLatestBlockhash", [{"commitment": self.commitment}], Latest) for node in self._nodes)
-        answers = await asyncio.gather(*asked, return_exceptions=True)
+        asked = [
+            asyncio.create_task(node.call("getLatestBlockhash", [{"commitment": self.commitment}], Latest))
+            for node in self._nodes
+        ]
+        answers = await _soon(asked)
         known = [answer for answer in answers if not isinstance(answer, BaseException)]
         if not known:
             raise next(answer for answer in answers if isinstance(answer, BaseException))
@@ -266,6 +278,21 @@ class SolanaClient:
         message = made.message
         called = [str(message.account_keys[item.program_id_index]) for item in message.instructions]
         return failure(error, signature=signature, logs=logs, called=called, programs=self._programs)
+
+
+async def _soon(tasks: Sequence[asyncio.Task[T]]) -> list[T | BaseException]:
+    """What tasks return or raise, of those that take no longer than _LAG_S more than the first that returns."""
+    try:
+        waiting: set[asyncio.Task[T]] = set(tasks)
+        while waiting and all(task in waiting or task.exception() is not None for task in tasks):
+            _, waiting = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+        if waiting:
+            await asyncio.wait(waiting, timeout=_LAG_S)
+        return [task.exception() or task.result() for task in tasks if task.done()]
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
 
 def _account(told: ToldAccount) -> Account:
