@@ -12,7 +12,7 @@ import socket
 import struct
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +36,7 @@ from solders.token.associated import get_associated_token_address
 from solders.transaction import VersionedTransaction
 
 from hypernode.chain.local.process import LocalChain
-from hypernode.chain.local.settings import AIRDROP_LAMPORTS, Program, Settings
+from hypernode.chain.local.settings import AIRDROP_LAMPORTS, PROGRAM_BYTES, Program, Settings
 from hypernode.kernel.errors import InvalidInput, Unavailable
 from integration.chain_fixtures import HOME, SOL, Caller, RpcFailure, local_chain, pay, signed
 
@@ -457,6 +457,7 @@ def test_history_of_an_address(slow: Caller) -> None:
         (b"\xff", -32700),
         (b"[" * 20_000, -32700),
         (b"[]", -32600),
+        (b'{"jsonrpc":"2.0","id":1,"method":"getSlot","params":' + b"[" * 600 + b"]" * 600 + b"}", -32602),
         (b"1", -32600),
         (b'{"jsonrpc":"1.0","id":1,"method":"getSlot"}', -32600),
         (b'{"jsonrpc":"2.0","id":1}', -32600),
@@ -530,6 +531,14 @@ class Feed:
                 return message["result"]
             self.notices.append(message)
 
+    async def rest(self) -> AsyncIterator[Any]:
+        """Everything up to the end of the connection."""
+        while True:
+            try:
+                yield await self.connection.recv()
+            except websockets.ConnectionClosed:
+                return
+
     async def next(self) -> tuple[str, Any]:
         message = self.notices.pop(0) if self.notices else None
         message = message or json.loads(await asyncio.wait_for(self.connection.recv(), 10))
@@ -589,6 +598,44 @@ async def test_subscriptions_are_bounded_and_end_with_their_connection(ticking: 
         assert caught.value.rcvd.code == 1009
     with pytest.raises(websockets.InvalidStatus):
         await websockets.connect(ticking.websocket_url, origin=websockets.Origin("https://evil.example"))
+
+
+def make_large(rpc: Caller, payer: Keypair) -> Keypair:
+    """An account as large as they get."""
+    large = Keypair()
+    rent = rpc("getMinimumBalanceForRentExemption", PROGRAM_BYTES)
+    params = CreateAccountParams(
+        from_pubkey=payer.pubkey(), to_pubkey=large.pubkey(), lamports=rent, space=PROGRAM_BYTES, owner=SYSTEM
+    )
+    rpc.run([payer, large], create_account(params))
+    return large
+
+
+async def test_who_reads_too_slowly_is_left(rpc: Caller, chain: LocalChain) -> None:
+    """Notices of some megabytes must not fill the memory, however few they are."""
+    payer = rpc.funded(1000 * SOL)
+    large = make_large(rpc, payer)
+    async with websockets.connect(chain.websocket_url, max_size=2**25, max_queue=1) as connection:
+        feed = Feed(connection)
+        await feed.call("accountSubscribe", str(large.pubkey()), {"encoding": "base64", "commitment": "processed"})
+        for _ in range(20):
+            await asyncio.to_thread(rpc.run, [payer], pay(payer, large.pubkey(), SOL))
+        async with asyncio.timeout(30):
+            seen = [len(notice) async for notice in feed.rest()]
+        assert 1 <= len(seen) < 10
+        assert connection.close_code == 1013
+
+
+def test_a_batch_is_bounded_in_what_it_answers(rpc: Caller) -> None:
+    payer = rpc.funded(1000 * SOL)
+    large = make_large(rpc, payer)
+    wanted = [str(large.pubkey()), {"encoding": "base64"}]
+    batch = [{"jsonrpc": "2.0", "id": 1, "method": "getAccountInfo", "params": wanted}] * 20
+    answers = rpc.http.post("/", json=batch, timeout=60).json()
+    told = ["result" in answer for answer in answers]
+    assert told == sorted(told, reverse=True)
+    assert 4 <= sum(told) < 10
+    assert {answer["error"]["code"] for answer in answers if "error" in answer} == {-32600}
 
 
 # ── starting, keeping ────────────────────────────────────────────────────────────────────────────────────────────────
