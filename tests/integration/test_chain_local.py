@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import contextlib
 import json
 import os
+import random
 import re
 import signal
 import socket
 import struct
 import subprocess
 import sys
+import threading
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
 import base58
+import httpx
 import pytest
 import websockets
 from solders.compute_budget import set_compute_unit_limit, set_compute_unit_price
@@ -37,7 +41,7 @@ from solders.transaction import VersionedTransaction
 
 from hypernode.chain.local.process import LocalChain
 from hypernode.chain.local.settings import AIRDROP_LAMPORTS, PROGRAM_BYTES, Program, Settings
-from hypernode.kernel.errors import InvalidInput, Unavailable
+from hypernode.kernel.errors import InvalidInput
 from integration.chain_fixtures import HOME, SOL, Caller, RpcFailure, local_chain, pay, signed
 
 SYSTEM = Pubkey.from_string("11111111111111111111111111111111")
@@ -654,7 +658,7 @@ def test_a_kept_chain_goes_on_where_it_was(tmp_path: Path) -> None:
         count = rpc("getTransactionCount")
         time_then = rpc("hypernode_warp", {"slots": 1, "seconds": 10_000_000})["unixTimestamp"]
         rpc.run([payer], pay(payer, owner, SOL))
-        with pytest.raises(InvalidInput, match="another chain may have it open"):
+        with pytest.raises(InvalidInput, match="another chain has it open"):
             local_chain(settings).start()
         assert first.process is not None
         first.process.kill()  # what closed blocks hold is there nevertheless
@@ -671,6 +675,38 @@ def test_a_kept_chain_goes_on_where_it_was(tmp_path: Path) -> None:
         assert rpc("hypernode_warp", {})["unixTimestamp"] >= time_then
         rpc.run([payer], mint_to(payer, mint, get_associated_token_address(owner, mint), 5))
         assert rpc("getTokenSupply", str(mint), {"commitment": "processed"})["value"]["amount"] == "5"
+
+
+def test_what_was_confirmed_is_there_after_a_crash(tmp_path: Path) -> None:
+    """Killed at some moment, again and again: what was only processed may be lost, and can be sent again."""
+    settings = Settings(port=0, slot_ms=20, finality_slots=4, ledger=tmp_path)
+    confirmed: dict[str, Pubkey] = {}
+    for seed in range(4):
+        with local_chain(settings) as chain:
+            assert chain.process is not None
+            rpc = Caller(chain.url)
+            for signature, to in confirmed.items():
+                (status,) = rpc("getSignatureStatuses", [signature], {"searchTransactionHistory": True})["value"]
+                assert status["err"] is None
+                assert rpc.balance(to) == SOL
+            payer = rpc.funded(1000 * SOL)
+            killer = threading.Timer(random.Random(seed).uniform(0.2, 1.0), chain.process.kill)
+            killer.start()
+            with contextlib.suppress(httpx.HTTPError):
+                while True:
+                    to = Keypair().pubkey()
+                    signature, known = rpc.run([payer], pay(payer, to, SOL)), None
+                    while known not in ("confirmed", "finalized"):
+                        known = rpc("getSignatureStatuses", [signature])["value"][0]["confirmationStatus"]
+                    confirmed[signature] = to
+            killer.join()
+    assert len(confirmed) > 4
+
+
+def test_a_ledger_that_is_none_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "chain.sqlite").write_bytes(b"something else, and long enough to be looked at" * 100)
+    with pytest.raises(InvalidInput, match="--reset makes a new one"):
+        local_chain(Settings(port=0, ledger=tmp_path)).start()
 
 
 def test_what_is_stopped_in_order_loses_nothing(tmp_path: Path) -> None:
@@ -748,7 +784,7 @@ def test_a_port_in_use_is_told() -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
-        with pytest.raises(Unavailable, match="choose others with --port"):
+        with pytest.raises(InvalidInput, match="choose others with --port"):
             local_chain(Settings(port=taken.getsockname()[1])).start()
 
 

@@ -17,7 +17,7 @@ from hypernode.chain.local.environment import ensure
 from hypernode.chain.local.settings import Settings
 from hypernode.kernel.errors import BY_CODE, Unavailable
 
-START_S: Final = 20.0
+START_S: Final = 60.0
 STOP_S: Final = 5.0
 
 
