@@ -1,4 +1,9 @@
-"""Borsh by an Anchor IDL: just enough to drive programs from nothing but their IDL, as a client would."""
+"""Borsh by an Anchor IDL: just enough to drive programs from nothing but their IDL, as a client would.
+
+The client has a reader of its own, `hypernode.chain.solana.idl`. This one is beside it as its oracle: two that were
+written apart must agree on every byte (`test_coder.py`), and a mistake of the client's cannot hide in the tests of the
+programs. It also refuses a record with bytes that belong to no field, which a client must allow.
+"""
 
 from __future__ import annotations
 
