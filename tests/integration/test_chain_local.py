@@ -41,12 +41,12 @@ from solders.transaction import VersionedTransaction
 
 from hypernode.chain.local.process import LocalChain
 from hypernode.chain.local.settings import AIRDROP_LAMPORTS, PROGRAM_BYTES, Program, Settings
+from hypernode.chain.solana import tokens
+from hypernode.chain.solana.tokens import ASSOCIATED, TOKEN
 from hypernode.kernel.errors import InvalidInput
 from integration.chain_fixtures import HOME, SOL, Caller, RpcFailure, local_chain, pay, signed
 
 SYSTEM = Pubkey.from_string("11111111111111111111111111111111")
-TOKEN = Pubkey.from_string("TokenkegQfeZyiNwAJbNbGKPFXCWuBvf9Ss623VQ5DA")
-ASSOCIATED = Pubkey.from_string("ATokenGPvbdGVxr1b2hvZbsiqW5xWH25efTNsLJA8knL")
 MEMO = Pubkey.from_string("MemoSq4gqABAXKb96qnH8TysNcWxMyWCqXgDLGmfcHr")
 
 
@@ -84,16 +84,6 @@ def make_mint(rpc: Caller, authority: Keypair, decimals: int = 6) -> Pubkey:
     begin = Instruction(TOKEN, data, [AccountMeta(mint.pubkey(), False, True)])
     rpc.run([authority, mint], create_account(params), begin)
     return mint.pubkey()
-
-
-def make_holding(payer: Keypair, owner: Pubkey, mint: Pubkey) -> Instruction:
-    place = get_associated_token_address(owner, mint)
-    metas = [
-        AccountMeta(payer.pubkey(), True, True),
-        AccountMeta(place, False, True),
-        *(AccountMeta(key, False, False) for key in (owner, mint, SYSTEM, TOKEN)),
-    ]
-    return Instruction(ASSOCIATED, b"\x01", metas)
 
 
 def mint_to(authority: Keypair, mint: Pubkey, place: Pubkey, amount: int) -> Instruction:
@@ -190,7 +180,7 @@ def test_inner_instructions_and_token_balances(rpc: Caller) -> None:
     payer, owner = rpc.funded(), Keypair().pubkey()
     mint = make_mint(rpc, payer)
     place = get_associated_token_address(owner, mint)
-    made = rpc.run([payer], make_holding(payer, owner, mint))
+    made = rpc.run([payer], tokens.open_place(payer.pubkey(), owner, mint))
     told: Any = rpc("getTransaction", made, {"maxSupportedTransactionVersion": 0})
     (inner,) = told["meta"]["innerInstructions"]
     assert inner["index"] == 0
@@ -651,7 +641,7 @@ def test_a_kept_chain_goes_on_where_it_was(tmp_path: Path) -> None:
         rpc = Caller(first.url)
         payer, owner = rpc.funded(), Keypair().pubkey()
         mint = make_mint(rpc, payer)
-        rpc.run([payer], make_holding(payer, owner, mint))
+        rpc.run([payer], tokens.open_place(payer.pubkey(), owner, mint))
         again = signed(payer, rpc.blockhash(), pay(payer, owner, SOL))
         rpc.send(again)
         genesis, balance = rpc("getGenesisHash"), rpc.balance(payer.pubkey())
@@ -733,7 +723,7 @@ def test_a_program_from_a_file_and_one_that_is_none(tmp_path: Path) -> None:
         mint = make_mint(rpc, payer)
         owner = Keypair().pubkey()
         place, _ = Pubkey.find_program_address([bytes(owner), bytes(TOKEN), bytes(mint)], Pubkey.from_string(address))
-        made = make_holding(payer, owner, mint)
+        made = tokens.open_place(payer.pubkey(), owner, mint)
         metas = [AccountMeta(place, False, True) if at == 1 else meta for at, meta in enumerate(made.accounts)]
         rpc.run([payer], Instruction(Pubkey.from_string(address), bytes(made.data), metas))
         assert rpc("getTokenAccountBalance", str(place))["value"]["amount"] == "0"

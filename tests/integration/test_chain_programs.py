@@ -262,3 +262,9 @@ async def test_a_job_by_anchor_through_escrow_split_and_burn(place: Place, tmp_p
     with pytest.raises(ProgramFailed) as caught:
         await network.send("markets", "open_page", [client], {"index": 7}, {"payer": client.public, "market": market})
     assert (caught.value.name, caught.value.program) == ("WrongPage", place.local.programs["markets"])
+
+
+def test_a_node_is_registered_by_solana_py(place: Place) -> None:
+    folder = CLIENTS / "python"
+    command = [str(folder / ".venv" / "bin" / "python"), "program.py", place.chain.url, str(IDLS / "nodes.json")]
+    run([*command, place.local.programs["nodes"]], folder)

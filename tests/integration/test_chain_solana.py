@@ -13,14 +13,14 @@ from typing import Any
 import httpx
 import msgspec
 import pytest
-from solders.instruction import AccountMeta, Instruction
+from solders.instruction import Instruction
 from solders.pubkey import Pubkey
 from solders.system_program import CreateAccountParams, TransferParams, create_account, transfer
 from solders.token.associated import get_associated_token_address
 
 from hypernode.chain.local.process import LocalChain
 from hypernode.chain.local.settings import Settings
-from hypernode.chain.solana import transactions
+from hypernode.chain.solana import tokens, transactions
 from hypernode.chain.solana.client import SolanaClient
 from hypernode.chain.solana.errors import (
     ProgramFailed,
@@ -39,7 +39,6 @@ from integration.chain_fixtures import SOL, Caller, local_chain
 
 TOKEN = Program(read_idl((Path(__file__).parents[1] / "clients" / "idl" / "token.json").read_bytes()))
 SYSTEM = Pubkey.from_string("11111111111111111111111111111111")
-ASSOCIATED = Pubkey.from_string("ATokenGPvbdGVxr1b2hvZbsiqW5xWH25efTNsLJA8knL")
 QUICK = Pace(resend_s=0.2, poll_s=0.02, patience_s=30)
 
 
@@ -261,14 +260,7 @@ async def test_a_program_from_its_idl_alone(client: SolanaClient, rpc: Caller) -
 
 
 def holding(payer: KeyPair, owner: KeyPair, mint: KeyPair) -> Instruction:
-    key = transactions.address
-    place = get_associated_token_address(key(owner), key(mint))
-    metas = [
-        AccountMeta(key(payer), True, True),
-        AccountMeta(place, False, True),
-        *(AccountMeta(part, False, False) for part in (key(owner), key(mint), SYSTEM, TOKEN.address)),
-    ]
-    return Instruction(ASSOCIATED, b"\x01", metas)
+    return tokens.open_place(*map(transactions.address, (payer, owner, mint)))
 
 
 async def test_answers_that_are_not_what_they_should_be(chain: LocalChain) -> None:
@@ -298,7 +290,7 @@ def test_an_event_counts_only_from_its_own_program() -> None:
         "events": [{"name": "Paid", "discriminator": [1, 2, 3, 4, 5, 6, 7, 8]}],
         "types": [{"name": "Paid", "type": {"kind": "struct", "fields": [{"name": "amount", "type": "u64"}]}}],
     }
-    own, other = str(ASSOCIATED), str(TOKEN.address)
+    own, other = str(tokens.ASSOCIATED), str(TOKEN.address)
     program = Program(read_idl(json.dumps(idl).encode()), own)
     said = "Program data: " + base64.b64encode(bytes(range(1, 9)) + (7).to_bytes(8, "little")).decode()
     logs = [

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import binascii
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Final, Self, TypeVar
@@ -20,13 +19,15 @@ from solders.transaction import VersionedTransaction
 from hypernode.chain.solana import sending, transactions
 from hypernode.chain.solana.answers import (
     MAYBE_EXECUTED,
+    Account,
     Accounts,
     Executed,
     Latest,
     ListedAccount,
     PaidFee,
     Simulation,
-    ToldAccount,
+    account_of,
+    key_of,
 )
 from hypernode.chain.solana.errors import RpcAnswerInvalid, RpcRefused, RpcUnreachable, TransactionExpired
 from hypernode.chain.solana.failures import failure
@@ -48,15 +49,6 @@ ACCOUNTS: Final = 100
 _FEE_ACCOUNTS: Final = 128
 _LAG_S: Final = 0.5
 """How long to wait for further nodes once one has answered, where all are asked."""
-
-
-class Account(msgspec.Struct, frozen=True):
-    """An account: its lamports, its data, and the program it belongs to."""
-
-    lamports: int
-    owner: str
-    data: bytes
-    executable: bool
 
 
 class Done(msgspec.Struct, frozen=True):
@@ -135,7 +127,7 @@ class SolanaClient:
         found = await self.call("getMultipleAccounts", [[str(key) for key in keys], config], Accounts)
         if len(found.value) != len(keys):
             raise RpcAnswerInvalid(f"{len(found.value)} accounts are told where {len(keys)} were asked for")
-        return [None if account is None else _account(account) for account in found.value]
+        return [None if account is None else account_of(account) for account in found.value]
 
     async def account(self, key: Pubkey) -> Account | None:
         """An account, or None."""
@@ -150,7 +142,7 @@ class SolanaClient:
             "filters": [{"memcmp": {"offset": 0, "bytes": prefix, "encoding": "base64"}}],
         }
         found = await self.call("getProgramAccounts", [str(program.address), config], list[ListedAccount])
-        return [(_key(item.pubkey), program.record(name, _account(item.account).data, kind)) for item in found]
+        return [(key_of(item.pubkey), program.record(name, account_of(item.account).data, kind)) for item in found]
 
     async def blockhash(self) -> Blockhash:
         """The newest blockhash that any node knows: one that lags would shorten a transaction's time."""
@@ -293,18 +285,3 @@ async def _soon(tasks: Sequence[asyncio.Task[T]]) -> list[T | BaseException]:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-
-
-def _account(told: ToldAccount) -> Account:
-    try:
-        data = base64.b64decode(told.data[0], validate=True)
-    except binascii.Error as error:
-        raise RpcAnswerInvalid("an account's data are not base64") from error
-    return Account(told.lamports, told.owner, data, told.executable)
-
-
-def _key(text: str) -> Pubkey:
-    try:
-        return Pubkey.from_string(text)
-    except ValueError as error:
-        raise RpcAnswerInvalid(f"{text[:60]!r} is not an address") from error
