@@ -14,14 +14,14 @@ from solders.pubkey import Pubkey
 
 from hypernode.chain.local.process import LocalChain
 from hypernode.chain.local.settings import Settings
-from hypernode.chain.programs.bundle import IDLS, NAMES, Name
+from hypernode.chain.programs.bundle import IDLS, NAMES
 from hypernode.chain.programs.deployment import SUPPLY, TERMS, split
-from hypernode.chain.programs.jobs import Job, Jobs
+from hypernode.chain.programs.jobs import Jobs
 from hypernode.chain.programs.local import LocalNetwork, fund, key, set_up
 from hypernode.chain.programs.network import Network
+from hypernode.chain.programs.typed import governance, markets, nodes, slashing, staking, token
 from hypernode.chain.solana.client import SolanaClient
 from hypernode.chain.solana.errors import ProgramFailed, RpcUnreachable
-from hypernode.chain.solana.idl.model import read_idl
 from hypernode.chain.solana.sending import Pace
 from hypernode.chain.solana.transactions import address
 from hypernode.governance.parameters import Parameters
@@ -32,14 +32,14 @@ from hypernode.kernel.money import MICRO_PER_HYPER as HYPER
 from integration.chain_fixtures import Caller, local_chain
 from integration.test_chain_clients import CLIENTS, run
 
-SPLIT = split(Parameters())
+SPLIT = msgspec.structs.asdict(split(Parameters()))
 QUICK = Pace(resend_s=0.5, poll_s=0.02, patience_s=30)
-PRICE = TERMS["rate"] * 600 + TERMS["fixed"]
+PRICE = TERMS.rate * 600 + TERMS.fixed
 PARTS = {name: PRICE * bps // 10_000 for name, bps in SPLIT.items()}
 
 
 def price_of(seconds: int) -> int:
-    return int(TERMS["rate"] * seconds + TERMS["fixed"])
+    return TERMS.rate * seconds + TERMS.fixed
 
 
 class Place:
@@ -98,7 +98,7 @@ async def test_a_job_from_the_stake_to_the_settlement(place: Place) -> None:
     assert await place.has(client) == 100 * HYPER - PRICE
     assert await place.has(author) == PARTS["royalty"]
     assert await place.has(owner) == 1_000 * HYPER + PRICE - sum(PARTS.values())
-    await network.send("markets", "sweep", [client], {}, {"market": network.market})
+    await network.send(markets.sweep(), [client], {"market": network.market})
     treasury = network.programs["governance"].derived(b"authority")
     assert await network.tokens(treasury) == PARTS["treasury"]
     # The same id again is another job, in the next place.
@@ -119,9 +119,10 @@ async def test_jobs_that_end_otherwise(place: Place) -> None:
     await jobs.refund(node, job)
     assert await place.has(client) == 100 * HYPER
     # What has no method of its own goes by the names of the IDL.
-    await network.send("staking", "unstake", [owner], {}, {"owner": owner.public, "stake": stake})
-    pool = await network.record("staking", "Pool", network.programs["staking"].derived(b"pool"), dict)
-    assert (pool["amount"], pool["weight"]) == (9_000 * HYPER, 0)
+    await network.send(staking.unstake(), [owner], {"owner": owner.public, "stake": stake})
+    ((_, pool),) = await network.records(staking.Pool)
+    assert (pool.amount, pool.weight) == (9_000 * HYPER, 0)
+    assert [key for key, _ in await network.records(staking.Stake)] == [stake]
     for id in (-1, 2**64):
         with pytest.raises(InvalidInput, match="u64"):
             await jobs.open(client, id=id, seconds=60, document=bytes(32))
@@ -141,26 +142,12 @@ async def test_governance_has_a_say_in_every_program(place: Place) -> None:
     """As in a deployment that is meant: no person sets parameters."""
     network = place.network
     authority = str(network.programs["governance"].derived(b"authority"))
-    held: list[tuple[Name, str, bytes]] = [
-        ("token", "Vesting", b"vesting"),
-        ("nodes", "Config", b"config"),
-        ("slashing", "Config", b"config"),
-        ("staking", "Pool", b"pool"),
-        ("markets", "Config", b"config"),
-    ]
-    for name, record, account in held:
-        found = await network.record(name, record, network.programs[name].derived(account), dict)
-        assert found["authority"] == authority, name
+    assert (await network.records(governance.Authority))[0][0] == network.programs["governance"].derived(b"authority")
+    kinds: list[Any] = [token.Vesting, nodes.Config, slashing.Config, staking.Pool, markets.Config]
+    for kind in kinds:
+        ((_, found),) = await network.records(kind)
+        assert found.authority == authority, kind
     assert await network.tokens(address(key(place.local.deployer))) == SUPPLY - LOCKED
-
-
-def test_a_job_has_the_fields_of_the_idl() -> None:
-    idl = read_idl((IDLS / "markets.json").read_bytes())
-    (fields,) = [item.type.fields for item in idl.types if item.name == "Job"]
-    of_the_market = {"terms", "split", "bump", "padding"}
-    assert [field.name for field in msgspec.structs.fields(Job)] == [
-        field["name"] for field in fields if field["name"] not in of_the_market
-    ]
 
 
 async def test_a_set_up_that_is_cut_off_is_taken_up_again(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -225,9 +212,9 @@ async def test_a_job_by_anchor_through_escrow_split_and_burn(place: Place, tmp_p
     network = place.network
     owner, node, stake = await place.node()
     client, author = await place.person(100), await place.person()
-    market, markets, token = network.market, network.programs["markets"], network.programs["token"]
+    market, escrow, burns = network.market, network.programs["markets"], network.programs["token"]
     # Anchor's client does not open pages; ours does when the queue comes to one.
-    await network.send("markets", "open_page", [client], {"index": 0}, {"payer": client.public, "market": market})
+    await network.send(markets.open_page(index=0), [client], {"payer": client.public, "market": market})
     context = {
         "programs": place.local.programs,
         "idls": str(IDLS),
@@ -235,13 +222,13 @@ async def test_a_job_by_anchor_through_escrow_split_and_burn(place: Place, tmp_p
         "node": list(node.seed),
         "author": author.public,
         "market": str(market),
-        "config": str(markets.derived(b"config")),
+        "config": str(escrow.derived(b"config")),
         "stake": str(stake),
-        "page": str(markets.derived(b"page", bytes(market), bytes(8))),
+        "page": str(escrow.derived(b"page", bytes(market), bytes(8))),
         "nodeRecord": str(network.programs["nodes"].derived(b"node", bytes(address(node)))),
-        "capacity": str(markets.derived(b"capacity", bytes(stake))),
-        "vesting": str(token.derived(b"vesting")),
-        "ledger": str(token.derived(b"burns")),
+        "capacity": str(escrow.derived(b"capacity", bytes(stake))),
+        "vesting": str(burns.derived(b"vesting")),
+        "ledger": str(burns.derived(b"burns")),
         "clientToken": str(network.place_of(address(client))),
         "operatorToken": str(network.place_of(address(owner))),
         "authorToken": str(network.place_of(address(author))),
@@ -255,12 +242,12 @@ async def test_a_job_by_anchor_through_escrow_split_and_burn(place: Place, tmp_p
     assert await place.has(owner) == 1_000 * HYPER + PRICE - sum(PARTS.values())
     supply = place.rpc("getTokenSupply", place.local.mint, {"commitment": "confirmed"})["value"]
     assert int(supply["amount"]) == SUPPLY - HYPER
-    ((_, ledger),) = await network.client.records(token, "BurnLedger", dict)
-    assert (ledger["count"], ledger["cumulative"]) == (1, HYPER)
+    ((_, ledger),) = await network.records(token.BurnLedger)
+    assert (ledger.count, ledger.cumulative) == (1, HYPER)
 
     # What a program refuses has its name.
     with pytest.raises(ProgramFailed) as caught:
-        await network.send("markets", "open_page", [client], {"index": 7}, {"payer": client.public, "market": market})
+        await network.send(markets.open_page(index=7), [client], {"payer": client.public, "market": market})
     assert (caught.value.name, caught.value.program) == ("WrongPage", place.local.programs["markets"])
 
 

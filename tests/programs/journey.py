@@ -7,9 +7,7 @@ from collections.abc import Callable
 from solders.instruction import Instruction
 from solders.litesvm import LiteSVM
 
-from hypernode.chain.programs.deployment import TERMS
-
-from .network import ALL, NODES_AND_MONEY, PANELS, SPLIT, VOTING, Network
+from .network import ALL, NODES_AND_MONEY, PANELS, SPLIT, TERMS, VOTING, Network
 from .world import DAY, HYPER, World
 
 Attack = Callable[[World, str, str, Instruction, list, list], None]

@@ -8,20 +8,25 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from msgspec import Struct
+from msgspec.structs import asdict
 from nacl.signing import SigningKey
 from solders.instruction import AccountMeta, Instruction
 from solders.keypair import Keypair
 from solders.litesvm import LiteSVM
 from solders.pubkey import Pubkey
 
-from hypernode.chain.programs.deployment import TERMS, Roles, initializations, panels, split, votes
+from hypernode.chain.programs import deployment
+from hypernode.chain.programs.calls import Call
+from hypernode.chain.programs.deployment import Roles, initializations, panels, split, votes
 from hypernode.governance.parameters import Parameters
 from hypernode.governance.unlocks import LOCKED
 
 from .world import DAY, ED25519, HYPER, START, Sent, World
 
 SALT = b"s" * 32
-SPLIT, PANELS, VOTING = split(Parameters()), panels(Parameters()), votes(Parameters())
+TERMS = asdict(deployment.TERMS)
+SPLIT, PANELS, VOTING = (asdict(each(Parameters())) for each in (split, panels, votes))
 NODES_AND_MONEY = ("token", "nodes", "staking", "rewards", "markets")
 ALL = (*NODES_AND_MONEY, "slashing", "governance")
 
@@ -105,8 +110,8 @@ class Network:
             authority=authority, slasher=slasher, slashed=named["slashed"],
         )  # fmt: skip
         for step in initializations(world.ids, roles):
-            values = {**step.arguments, **step.accounts}
-            world.send(step.program, "initialize", world.deployer, rest=step.more, **values)
+            values = {**arguments_in(step.call), **step.accounts}
+            world.send(step.call.program, step.call.name, world.deployer, rest=step.more, **values)
 
     def verifier_keys(self) -> list[AccountMeta]:
         return [AccountMeta(each.pubkey(), False, False) for each in self.verifiers]
@@ -351,6 +356,11 @@ class Network:
         market = world.record("markets", "Market", world.named["market"])
         due = sum(market[each] for each in ("held", "due_treasury", "due_incentive", "due_stakers"))
         return world.balance(world.named["markets.vault"]), due
+
+
+def arguments_in(call: Call) -> dict[str, Any]:
+    """A call's arguments as World.send takes them."""
+    return {name: asdict(each) if isinstance(each, Struct) else each for name, each in call.arguments.items()}
 
 
 def accounts_hash(call: Instruction) -> bytes:

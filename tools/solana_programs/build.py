@@ -23,7 +23,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Final
 
-from . import idl, rust
+from . import idl, python, rust
 from .declaration import load
 from .linker import Version, link
 
@@ -31,6 +31,8 @@ ROOT: Final = Path(__file__).parents[2]
 PROGRAMS: Final = ROOT / "programs"
 MADE: Final = "src/hypernode/chain/programs"
 """Where IDLs and images lie, below the root: they come with the package."""
+SELFTEST: Final = "selftest"
+"""A program that is never deployed, and so needs no client."""
 SUFFIXES: Final[Mapping[Version, str]] = {"v3": ".so", "v0": ".v0.so"}
 
 _CARGO, _RUSTC = "/usr/bin/cargo", "/usr/bin/rustc"
@@ -59,8 +61,11 @@ def declared(programs: Path = PROGRAMS) -> dict[str, bytes]:
     files: dict[str, bytes] = {}
     for name in names(programs):
         program = load(programs, name)
+        described = idl.generate(program)
         files[f"programs/{name}/src/generated.rs"] = rust.generate(program).encode()
-        files[f"{MADE}/idl/{name}.json"] = (json.dumps(idl.generate(program), indent=1) + "\n").encode()
+        files[f"{MADE}/idl/{name}.json"] = (json.dumps(described, indent=1) + "\n").encode()
+        if name != SELFTEST:
+            files[f"{MADE}/typed/{name}.py"] = python.generate(described).encode()
     return files
 
 

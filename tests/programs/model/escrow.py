@@ -7,10 +7,9 @@ from enum import StrEnum
 import msgspec
 from msgspec.structs import replace
 
-from hypernode.chain.programs.deployment import TERMS
 from programs.model.refusal import require
 from programs.model.staking import Stake, StakeState, room_of
-from programs.network import SPLIT
+from programs.network import SPLIT, TERMS
 
 BOND_BPS = 500
 ARBITRATION_S = 7 * 86_400

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any, Final
+from typing import Final
 
 import msgspec
+from msgspec.structs import asdict
 from solders.instruction import AccountMeta
 from solders.pubkey import Pubkey
 
-from hypernode.chain.programs.bundle import Name
+from hypernode.chain.programs.calls import Call, Key
+from hypernode.chain.programs.typed import governance, markets, nodes, rewards, slashing, staking, token
 from hypernode.governance.parameters import DAY_S, Parameters
 from hypernode.kernel.money import MICRO_PER_HYPER
 
@@ -21,18 +23,17 @@ LOADER: Final = Pubkey.from_string("BPFLoaderUpgradeab1e11111111111111111111111"
 MOST_VOTED: Final = 8
 """Programs whose parameters a vote may change (MOST_PROGRAMS of governance)."""
 
-TERMS: Final[dict[str, Any]] = {
-    "rate": 2_000,
-    "fixed": 10_000,
-    "least_weight": 100 * MICRO_PER_HYPER,
-    "longest_seconds": 7_200,
-    "queue_seconds": 3_600,
-    "grace_seconds": 600,
-    "dispute_seconds": 3_600,
-    "fresh_seconds": 300,
-    "least_score": 400,
-    "padding": bytes(2),
-}
+TERMS: Final = markets.Terms(
+    rate=2_000,
+    fixed=10_000,
+    least_weight=100 * MICRO_PER_HYPER,
+    longest_seconds=7_200,
+    queue_seconds=3_600,
+    grace_seconds=600,
+    dispute_seconds=3_600,
+    fresh_seconds=300,
+    least_score=400,
+)
 """Terms of a market to try jobs on: prices in µHYPER, a second and a job, and the node's least weight and score."""
 
 
@@ -61,8 +62,7 @@ class Roles(msgspec.Struct, frozen=True, kw_only=True):
 class Step(msgspec.Struct, frozen=True):
     """One program's `initialize`; `makes` is there once it was called."""
 
-    program: Name
-    arguments: Mapping[str, Any]
+    call: Call
     accounts: Mapping[str, Pubkey]
     makes: Pubkey
     more: tuple[AccountMeta, ...] = ()
@@ -77,87 +77,98 @@ def initializations(ids: Mapping[str, Pubkey], roles: Roles, parameters: Paramet
     """The steps for the programs that `ids` has addresses of, under parameters which are those of the embedded ledger
     by default. Slashing and governance may be left out, where others stand for them."""
     rules = parameters or Parameters()
-    mint, authority = {"mint": roles.mint}, {"authority": roles.authority}
+    mint, authority = {"mint": roles.mint}, roles.authority
     rewards_pool, staking_pool = derived(ids["rewards"], b"pool"), derived(ids["staking"], b"pool")
     stakers = derived(ids["rewards"], b"vault")
 
-    def step(
-        program: Name, makes: bytes, arguments: Mapping[str, Any], accounts: Mapping[str, Pubkey], *more: AccountMeta
-    ) -> Step:
-        own = ids[program]
+    def step(call: Call, makes: bytes, accounts: Mapping[str, Pubkey], *more: AccountMeta) -> Step:
+        own = ids[call.program]
         who = {"deployer": roles.deployer, "this": own, "program_data": derived(LOADER, bytes(own))}
-        return Step(program, arguments, {**who, **accounts}, derived(own, makes), more)
+        return Step(call, {**who, **accounts}, derived(own, makes), more)
 
-    yield step("rewards", b"pool", {"staking": ids["staking"], "staking_pool": staking_pool}, mint)
+    yield step(rewards.initialize(staking=ids["staking"], staking_pool=staking_pool), b"pool", mint)
     yield step(
-        "token",
+        token.initialize(authority=authority, start=roles.vesting_starts_at),
         b"vesting",
-        authority | {"start": roles.vesting_starts_at},
         mint | {"source": roles.source, "stakers": stakers, "operations": roles.operations},
     )
     verifiers = (AccountMeta(key, False, False) for key in roles.verifiers)
-    yield step("nodes", b"config", authority | {"threshold": len(roles.verifiers) // 2 + 1}, {}, *verifiers)
+    yield step(
+        nodes.initialize(authority=authority, threshold=len(roles.verifiers) // 2 + 1), b"config", {}, *verifiers
+    )
     if "slashing" in ids:
         yield step(
-            "slashing",
+            slashing.initialize(
+                authority=authority,
+                staking=ids["staking"],
+                staking_pool=staking_pool,
+                nodes=ids["nodes"],
+                parameters=panels(rules),
+            ),
             b"config",
-            authority
-            | {"staking": ids["staking"], "staking_pool": staking_pool, "nodes": ids["nodes"]}
-            | {"parameters": panels(rules)},
             mint | {"collection": derived(ids["token"], b"collection"), "treasury": roles.treasury},
         )
     yield step(
-        "staking",
+        staking.initialize(
+            authority=authority,
+            slasher=roles.slasher,
+            rewards=ids["rewards"],
+            rewards_pool=rewards_pool,
+            parameters=locks(rules),
+        ),
         b"pool",
-        authority
-        | {"slasher": roles.slasher, "rewards": ids["rewards"], "rewards_pool": rewards_pool}
-        | {"parameters": locks(rules)},
         mint | {"slashed": roles.slashed},
     )
     yield step(
-        "markets",
+        markets.initialize(
+            authority=authority,
+            nodes=ids["nodes"],
+            nodes_config=derived(ids["nodes"], b"config"),
+            staking=ids["staking"],
+            split=split(rules),
+        ),
         b"config",
-        authority
-        | {"nodes": ids["nodes"], "nodes_config": derived(ids["nodes"], b"config"), "staking": ids["staking"]}
-        | {"split": split(rules)},
         mint | {"treasury": roles.treasury, "incentive": roles.incentive, "stakers": stakers},
     )
     if "governance" in ids:
-        voted = [ids[name] for name in ("staking", "slashing", "nodes", "token")]
+        voted: list[Key] = [ids[name] for name in ("staking", "slashing", "nodes", "token")]
         yield step(
-            "governance",
+            governance.initialize(
+                staking=ids["staking"],
+                staking_pool=staking_pool,
+                markets=ids["markets"],
+                programs=voted + [Pubkey.default()] * (MOST_VOTED - len(voted)),
+                program_count=len(voted),
+                parameters=votes(rules),
+            ),
             b"config",
-            {"staking": ids["staking"], "staking_pool": staking_pool, "markets": ids["markets"]}
-            | {"programs": voted + [Pubkey.default()] * (MOST_VOTED - len(voted)), "program_count": len(voted)}
-            | {"parameters": votes(rules)},
             {},
         )
 
 
-def split(rules: Parameters) -> dict[str, Any]:
-    """Who gets what of a price, as markets has it."""
+def split(rules: Parameters) -> markets.Split:
+    """Who gets what of a price."""
     shares = rules.market
-    return {
-        "treasury": shares.treasury_bps,
-        "incentive": shares.incentive_bps,
-        "stakers": shares.stakers_bps,
-        "royalty": ROYALTY_BPS,
-    }
+    return markets.Split(
+        treasury=shares.treasury_bps,
+        incentive=shares.incentive_bps,
+        stakers=shares.stakers_bps,
+        royalty=ROYALTY_BPS,
+    )
 
 
-def locks(rules: Parameters) -> dict[str, Any]:
-    """What a stake may be, as staking has it."""
-    return {**msgspec.structs.asdict(rules.staking), "padding": bytes(4)}
+def locks(rules: Parameters) -> staking.Parameters:
+    """What a stake may be."""
+    return staking.Parameters(**asdict(rules.staking))
 
 
-def panels(rules: Parameters) -> dict[str, Any]:
-    """How reports are judged, as slashing has it, which also bounds how long a panel is drawn."""
+def panels(rules: Parameters) -> slashing.Parameters:
+    """How reports are judged, and how long a panel may take to be drawn."""
+    given = asdict(rules.slashing)
     kinds = ("timeout", "offline", "repeated_failures", "invalid_result", "forgery")
-    given = msgspec.structs.asdict(rules.slashing)
-    bps = [given.pop(f"{kind}_bps") for kind in kinds]
-    return {**given, "draw_seconds": DAY_S, "bps": bps, "padding": bytes(6)}
+    return slashing.Parameters(bps=[given.pop(f"{kind}_bps") for kind in kinds], draw_seconds=DAY_S, **given)
 
 
-def votes(rules: Parameters) -> dict[str, Any]:
-    """How proposals are decided, as governance has it."""
-    return {**msgspec.structs.asdict(rules.voting), "padding": bytes(2)}
+def votes(rules: Parameters) -> governance.Parameters:
+    """How proposals are decided."""
+    return governance.Parameters(**asdict(rules.voting))

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any, Final, Literal
+from typing import Final
 
-import msgspec
 from solders.instruction import Instruction
 from solders.pubkey import Pubkey
 
+from hypernode.chain.programs.calls import Key
 from hypernode.chain.programs.network import Network
+from hypernode.chain.programs.typed import markets, nodes, rewards, staking
+from hypernode.chain.programs.typed.markets import Job
 from hypernode.chain.solana import tokens
 from hypernode.chain.solana.errors import ValueUnfit
 from hypernode.chain.solana.transactions import address
@@ -18,33 +20,7 @@ PAGE_PLACES: Final = 64
 """Places of the queue that one page holds (PAGE_PLACES of markets)."""
 _NOBODY: Final = str(Pubkey.default())
 
-Given = dict[str, Pubkey | str]
-
-
-class Job(msgspec.Struct, frozen=True):
-    """A job that is not closed. Addresses in base58, amounts in µHYPER, times in Unix seconds of the chain's clock."""
-
-    client: str
-    market: str
-    node: str
-    operator: str
-    stake: str
-    author: str
-    document: bytes
-    receipt: bytes
-    id: int
-    serial: int
-    place: int
-    deposit: int
-    paid: int
-    price: int
-    bond: int
-    seconds: int
-    opened_at: int
-    assigned_at: int
-    submitted_at: int
-    disputed_at: int
-    state: Literal["Queued", "Assigned", "Submitted", "Disputed"]
+Given = dict[str, Key]
 
 
 class Jobs:
@@ -55,7 +31,7 @@ class Jobs:
 
     async def job(self, job: Pubkey) -> Job:
         """A job. Raises NotFound once it is closed."""
-        return await self._network.record("markets", "Job", job, Job)
+        return await self._network.record(Job, job)
 
     # ── nodes ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -66,19 +42,15 @@ class Jobs:
         stake = network.programs["staking"].derived(b"stake", bytes(who), _u64(0))
         made = [
             await network.instruction(
-                "nodes", "register", {"capability": capability}, {"owner": owner.public, "key": node.public}
+                nodes.register(capability=capability), {"owner": owner.public, "key": node.public}
             ),
-            await network.instruction(
-                "staking", "open", {"owner": owner.public, "id": 0}, {"payer": owner.public, "stake": stake}
-            ),
+            await network.instruction(staking.open(owner=owner.public, id=0), {"payer": owner.public, "stake": stake}),
             *await self._distribution(),
             await network.instruction(
-                "staking",
-                "stake",
-                {"amount": amount, "days": days},
+                staking.stake(amount=amount, days=days),
                 {"owner": owner.public, "stake": stake, "source": network.place_of(who)},
             ),
-            await network.instruction("markets", "open_capacity", None, {"payer": owner.public, "stake": stake}),
+            await network.instruction(markets.open_capacity(), {"payer": owner.public, "stake": stake}),
         ]
         await network.client.send_and_confirm(made, [owner, node])
         return stake
@@ -86,9 +58,9 @@ class Jobs:
     async def checkpoint(self, node: KeyPair, state: bytes) -> None:
         """A sign of life, without which a node takes no jobs after a while; `state` is a SHA-256 of what it says."""
         record = self._network.programs["nodes"].derived(b"node", bytes(address(node)))
-        known = await self._network.record("nodes", "Node", record, dict)
-        arguments = {"sequence": known["sequence"] + 1, "checkpoint": state}
-        await self._network.send("nodes", "checkpoint", [node], arguments, {"key": node.public, "node": record})
+        known = await self._network.record(nodes.Node, record)
+        call = nodes.checkpoint(sequence=known.sequence + 1, checkpoint=state)
+        await self._network.send(call, [node], {"key": node.public, "node": record})
 
     async def take(self, node: KeyPair, job: Pubkey, stake: Pubkey) -> None:
         """Take a queued job, under the stake of the node's owner."""
@@ -100,12 +72,12 @@ class Jobs:
             "node": network.programs["nodes"].derived(b"node", bytes(address(node))),
             "capacity": self._capacity(stake),
         }
-        await network.send("markets", "take", [node], None, given)
+        await network.send(markets.take(), [node], given)
 
     async def submit(self, node: KeyPair, job: Pubkey, *, receipt: bytes, seconds: int) -> None:
         """Say what a job took: the SHA-256 of its receipt and no more seconds than passed since it was taken."""
-        given: Given = {"key": node.public, "job": job}
-        await self._network.send("markets", "submit", [node], {"receipt": receipt, "seconds": seconds}, given)
+        call = markets.submit(receipt=receipt, seconds=seconds)
+        await self._network.send(call, [node], {"key": node.public, "job": job})
 
     # ── clients ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -116,17 +88,15 @@ class Jobs:
         the job document; `author`: who gets the royalty. Ids are the client's to choose. Another job may take the last
         place of a page in between, which is refused as WrongPage: open it again."""
         network, who, market = self._network, address(client), self._network.market
-        tail = (await network.record("markets", "Market", market, dict))["tail"]
+        tail = (await network.record(markets.Market, market)).tail
         page, made = self._page(tail), []
-        given: Given
         if await network.client.account(page) is None:
-            given = {"payer": client.public, "market": market}
-            made.append(await network.instruction("markets", "open_page", {"index": tail // PAGE_PLACES}, given))
+            opening = markets.open_page(index=tail // PAGE_PLACES)
+            made.append(await network.instruction(opening, {"payer": client.public, "market": market}))
         job = network.programs["markets"].derived(b"job", bytes(who), _u64(id))
-        arguments: dict[str, Any] = {"id": id, "seconds": seconds, "document": document}
-        arguments["author"] = _NOBODY if author is None else author
-        given = {"client": client.public, "market": market, "page": page, "source": network.place_of(who)}
-        made.append(await network.instruction("markets", "open", arguments, given))
+        call = markets.open(id=id, seconds=seconds, document=document, author=author or Pubkey.default())
+        given: Given = {"client": client.public, "market": market, "page": page, "source": network.place_of(who)}
+        made.append(await network.instruction(call, given))
         await network.client.send_and_confirm(made, [client])
         return job
 
@@ -139,28 +109,27 @@ class Jobs:
             "page": self._page(found.place),
             "client_token": self._of(found.client),
         }
-        await self._network.send("markets", "cancel", [client], None, given)
+        await self._network.send(markets.cancel(), [client], given)
 
     async def settle(self, caller: KeyPair, job: Pubkey) -> None:
         """Have a submitted job paid: by its client at once, by anyone after the time to dispute it."""
         found = await self.job(job)
-        made = await self._network.instruction(
-            "markets", "settle", None, self._ending(caller, job, found) | self._paid(found)
-        )
+        given = self._ending(caller, job, found) | self._paid(found)
+        made = await self._network.instruction(markets.settle(), given)
         await self._network.client.send_and_confirm([*self._places(caller, found), made], [caller])
 
     async def refund(self, caller: KeyPair, job: Pubkey) -> None:
         """Have everything not yet paid go back to the client: by the job's node at once, by anyone after its time."""
         given = self._ending(caller, job, await self.job(job))
-        await self._network.send("markets", "refund", [caller], None, given)
+        await self._network.send(markets.refund(), [caller], given)
 
     # ── accounts ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
     async def _distribution(self) -> list[Instruction]:
         """Stakes begin after all rewards there are have been distributed, to those who stake already."""
         pool = self._network.programs["staking"].derived(b"pool")
-        weight = (await self._network.record("staking", "Pool", pool, dict))["weight"]
-        return [await self._network.instruction("rewards", "distribute")] if weight else []
+        weight = (await self._network.record(staking.Pool, pool)).weight
+        return [await self._network.instruction(rewards.distribute())] if weight else []
 
     def _page(self, place: int) -> Pubkey:
         network = self._network

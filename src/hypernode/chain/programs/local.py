@@ -19,6 +19,7 @@ from hypernode.chain.programs import bundle
 from hypernode.chain.programs.bundle import NAMES
 from hypernode.chain.programs.deployment import DECIMALS, SUPPLY, TERMS, Roles, derived, initializations
 from hypernode.chain.programs.network import Addresses, Network
+from hypernode.chain.programs.typed import markets
 from hypernode.chain.solana import tokens
 from hypernode.chain.solana.errors import RpcAnswerInvalid
 from hypernode.chain.solana.sending import Pace
@@ -124,12 +125,11 @@ async def set_up(local: LocalNetwork, url: str) -> None:
         ids: dict[str, Pubkey] = {name: program.address for name, program in network.programs.items()}
         for step in initializations(ids, roles):
             if await client.account(step.makes) is None:
-                program = network.programs[step.program]
-                begun = program.instruction("initialize", step.arguments, step.accounts, step.more)
+                begun = await network.instruction(step.call, step.accounts, step.more)
                 await client.send_and_confirm([begun], [deployer])
         if await client.account(network.market) is None:
-            terms = {"id": 0, "terms": TERMS}
-            await network.send("markets", "create_market", [deployer], terms, {"authority": deployer.public})
+            call = markets.create_market(id=0, terms=TERMS)
+            await network.send(call, [deployer], {"authority": deployer.public})
         await client.call("hypernode_warp", [{"slots": _SETTLED_SLOTS}], dict)
 
 

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Self, TypeVar
 
 import msgspec
-from solders.instruction import Instruction
+from solders.instruction import AccountMeta, Instruction
 from solders.pubkey import Pubkey
 
 from hypernode.chain.programs import bundle
 from hypernode.chain.programs.bundle import NAMES, Name
+from hypernode.chain.programs.calls import Call, Key, Record
 from hypernode.chain.programs.deployment import LOADER, derived
 from hypernode.chain.solana import tokens
 from hypernode.chain.solana.client import Done, SolanaClient
@@ -21,7 +22,7 @@ from hypernode.chain.solana.tracking import Commitment
 from hypernode.kernel.errors import InvalidInput, NotFound
 from hypernode.kernel.keys import KeyPair
 
-T = TypeVar("T")
+R = TypeVar("R", bound=Record)
 
 
 class Addresses(msgspec.Struct, frozen=True, kw_only=True):
@@ -33,8 +34,8 @@ class Addresses(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Network:
-    """Hypernode's programs through a client that knows their errors. Arguments, records and events are those of the
-    IDLs; use it as an async context manager, or call `close`.
+    """Hypernode's programs through a client that knows their errors. Calls and records are those of `typed`. Use it as
+    an async context manager, or call `close`.
 
     Of the accounts that an instruction takes, those need not be given of which a deployment has one, beside those that
     the IDL finds: its own configuration, pool, vault or ledger by their names in its program, another program's by
@@ -78,37 +79,30 @@ class Network:
         await self.close()
 
     async def instruction(
-        self,
-        program: Name,
-        name: str,
-        arguments: Mapping[str, Any] | None = None,
-        accounts: Mapping[str, Pubkey | str] | None = None,
+        self, call: Call, accounts: Mapping[str, Key] | None = None, more: Sequence[AccountMeta] = ()
     ) -> Instruction:
-        """An instruction of a program. Raises as SolanaClient.instruction."""
-        spoken = self.programs[program]
-        takes = spoken.takes(name)
-        standing = {account: key for account, key in self._standing[program].items() if account in takes}
-        return await self.client.instruction(spoken, name, arguments, {**standing, **(accounts or {})})
+        """An instruction of a program; `more` accounts come after those that have names. Raises as
+        SolanaClient.instruction."""
+        program = self.programs[call.program]
+        takes = program.takes(call.name)
+        standing = {name: key for name, key in self._standing[call.program].items() if name in takes}
+        arguments = msgspec.to_builtins(call.arguments, builtin_types=(bytes,), enc_hook=str)
+        return await self.client.instruction(program, call.name, arguments, {**standing, **(accounts or {})}, more)
 
-    async def send(
-        self,
-        program: Name,
-        name: str,
-        signers: Sequence[KeyPair],
-        arguments: Mapping[str, Any] | None = None,
-        accounts: Mapping[str, Pubkey | str] | None = None,
-    ) -> Done:
+    async def send(self, call: Call, signers: Sequence[KeyPair], accounts: Mapping[str, Key] | None = None) -> Done:
         """Have one instruction executed once; the first signer pays. Raises as SolanaClient.send_and_confirm."""
-        made = await self.instruction(program, name, arguments, accounts)
-        return await self.client.send_and_confirm([made], signers)
+        return await self.client.send_and_confirm([await self.instruction(call, accounts)], signers)
 
-    async def record(self, program: Name, name: str, address: Pubkey, kind: type[T]) -> T:
-        """A record of a program: `dict`, or a struct with its fields. Raises NotFound, and ValueUnfit for an account
-        that is something else."""
-        found = await self.client.account(address)
-        if found is None or found.owner != str(self.programs[program].address):
-            raise NotFound(f"there is no {name} of {program} at {address}")
-        return self.programs[program].record(name, found.data, kind)
+    async def record(self, kind: type[R], address: Pubkey) -> R:
+        """A record. Raises NotFound, and ValueUnfit for an account that is something else."""
+        program, found = self.programs[kind.of], await self.client.account(address)
+        if found is None or found.owner != str(program.address):
+            raise NotFound(f"there is no {kind.__name__} of {kind.of} at {address}")
+        return program.record(kind.__name__, found.data, kind)
+
+    async def records(self, kind: type[R]) -> list[tuple[Pubkey, R]]:
+        """All records of a kind. Raises ValueUnfit for one that is damaged."""
+        return await self.client.records(self.programs[kind.of], kind.__name__, kind)
 
     async def tokens(self, holder: Pubkey) -> int:
         """How much HYPER a holder's own account has, in µHYPER; 0 where there is none."""

@@ -12,7 +12,7 @@ import httpx
 import msgspec
 from solders.address_lookup_table_account import AddressLookupTableAccount
 from solders.hash import Hash, ParseHashError
-from solders.instruction import Instruction
+from solders.instruction import AccountMeta, Instruction
 from solders.pubkey import Pubkey
 from solders.transaction import VersionedTransaction
 
@@ -187,10 +187,12 @@ class SolanaClient:
         name: str,
         arguments: Mapping[str, Any] | None = None,
         accounts: Mapping[str, Pubkey | str] | None = None,
+        more: Sequence[AccountMeta] = (),
     ) -> Instruction:
         """An instruction whose accounts are given or found by the IDL, on the chain where that is needed: there they
-        are what the first node says. Give those that must not be wrong. Raises ValueUnfit, AccountsUnresolved."""
-        made = program.begin(name, arguments, accounts)
+        are what the first node says. Give those that must not be wrong; `more` come after them. Raises ValueUnfit,
+        AccountsUnresolved."""
+        made = program.begin(name, arguments, accounts, more)
         try:
             wanted = next(made)
             while True:
