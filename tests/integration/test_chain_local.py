@@ -760,6 +760,8 @@ def test_the_command_runs_it_until_ctrl_c(tmp_path: Path) -> None:
         (["--program", "x"], "ADDRESS=FILE.so"),
         (["--program", "abc=x.so"], "public key"),
         (["--program", f"{TOKEN}=/nowhere.so"], "cannot read /nowhere.so"),
+        (["--network", "/nowhere/network.json"], "cannot write /nowhere/network.json"),
+        (["--network", "/dev/null"], "holds no network"),
     ],
 )
 def test_what_the_command_refuses(options: list[str], said: str) -> None:

@@ -10,6 +10,7 @@ import typer
 
 if TYPE_CHECKING:
     from hypernode.chain.local.settings import Program
+    from hypernode.chain.programs.local import LocalNetwork
 
 
 def register(app: typer.Typer) -> None:
@@ -58,25 +59,22 @@ def local(
 
     Solana's clients and Anchor use it unchanged; airdrops are free. Its packages are installed on first use.
     """
-    import asyncio
-
     from hypernode.chain.local.process import LocalChain
     from hypernode.chain.local.settings import LOOPBACK, Settings
-    from hypernode.chain.programs.local import LocalNetwork, set_up
     from hypernode.cli.common import say, write_json_line
     from hypernode.kernel.errors import InvalidInput, Unavailable
 
     if host not in LOOPBACK and not public:
         raise InvalidInput(f"on {host} anybody who reaches it could use this chain; if that is meant, say --public")
     place = None if ledger is None else ledger.expanduser().absolute()
-    if reset:
-        if place is None:
-            raise InvalidInput("--reset throws away a chain that is kept: say which with --ledger")
-        _throw_away(place)
+    if reset and place is None:
+        raise InvalidInput("--reset throws away a chain that is kept: say which with --ledger")
     placed = tuple(_program(text, authority) for text in program or ())
-    deployment = None if network is None else LocalNetwork.kept(network.expanduser())
+    deployment = None if network is None else _deployment(network.expanduser())
     if deployment is not None:
         placed += deployment.placed()
+    if reset and place is not None:
+        _throw_away(place)
     settings = Settings(
         host=host,
         port=port,
@@ -92,7 +90,7 @@ def local(
         with LocalChain(settings) as chain:
             if deployment is not None:
                 say(f"setting up Hypernode's programs; their addresses and keys are in {network} …")
-                asyncio.run(set_up(deployment, chain.url))
+                _set_up(deployment, chain.url)
             if json:
                 write_json_line({"url": chain.url, "websocket_url": chain.websocket_url, "genesis": chain.genesis})
             say(f"ready at {chain.url}, WebSockets at {chain.websocket_url}; Ctrl-C stops it")
@@ -114,6 +112,20 @@ def _program(text: str, authority: str | None) -> Program:
     if authority is not None:
         public_bytes(authority)
     return Program(address, Path(path).expanduser().absolute(), authority)
+
+
+def _deployment(file: Path) -> LocalNetwork:
+    from hypernode.chain.programs.local import LocalNetwork
+
+    return LocalNetwork.kept(file)
+
+
+def _set_up(deployment: LocalNetwork, url: str) -> None:
+    import asyncio
+
+    from hypernode.chain.programs.local import set_up
+
+    asyncio.run(set_up(deployment, url))
 
 
 def _throw_away(folder: Path) -> None:
