@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Final
 from uuid import UUID
@@ -13,7 +13,6 @@ from hypernode.db.bulk import COPY_ROWS, insert_rows
 from hypernode.db.pool import Connection
 from hypernode.db.sql import load_sql
 from hypernode.jobs.endings import Ending, Loss, Ref, Report
-from hypernode.jobs.lifecycle import AttemptState
 from hypernode.jobs.tally import Tally
 from hypernode.kernel import limits
 from hypernode.kernel.canonical import ContentId
@@ -22,6 +21,7 @@ from hypernode.market.fairness import RETRY_S
 from hypernode.market.model import Assignment
 
 queries: Final = load_sql(__package__)
+_LEASE: Final = queries.lease
 
 
 class NewJob(msgspec.Struct, frozen=True):
@@ -73,18 +73,6 @@ _JOB: Final = (
     "submitted_at",
 )
 _READY: Final = ("job_id", "first", "beyond", "ready_at", "shape", "remaining_cap", "project_id", "turn_at")
-_ATTEMPT: Final = (
-    "job_id",
-    "task",
-    "epoch",
-    "node",
-    "state",
-    "leased_at",
-    "deadline_at",
-    "rate",
-    "fixed",
-    "remaining_cap",
-)
 _SETTLEMENT: Final = (
     "job_id",
     "task",
@@ -139,11 +127,6 @@ async def lock_jobs(connection: Connection, job_ids: Sequence[UUID]) -> dict[UUI
     """Hold jobs until the transaction ends, in the order of their ids."""
     rows = await connection.fetch(queries.lock_jobs, list(set(job_ids)))
     return {row["id"]: Tally.of(row) for row in rows}
-
-
-async def lock_open_jobs(connection: Connection, job_ids: Iterable[UUID]) -> set[UUID]:
-    """Hold those of these jobs that may get leases: that have not ended, and that nobody has cancelled."""
-    return {row[0] for row in await connection.fetch(queries.lock_open_jobs, list(set(job_ids)))}
 
 
 async def find_attempts(connection: Connection, items: Sequence[Report | Loss]) -> dict[Ref, Any]:
@@ -210,47 +193,29 @@ async def requeue(connection: Connection, entries: Sequence[tuple[Ref, int, int,
         )
 
 
-async def take_ranges(connection: Connection, ranges: Sequence[tuple[int, int, int]]) -> set[int]:
-    """Take the first n tasks of queue rows: (row, the first task it should begin with, n). Returns the rows taken."""
+async def lease(
+    connection: Connection, leases: Sequence[Lease], sessions: Mapping[str, UUID]
+) -> tuple[dict[tuple[UUID, int], int], set[str]]:
+    """Lease tasks to nodes that speak through these sessions. Returns the epoch of each (job, task) that could be
+    leased, and the nodes that are not alive."""
+    assignments = [x.assignment for x in leases]
+    nodes = sorted({a.node for a in assignments})
     rows = await connection.fetch(
-        queries.take_ranges, [r[0] for r in ranges], [r[1] for r in ranges], [r[2] for r in ranges]
+        _LEASE,
+        [a.ready.queue_id for a in assignments],
+        [a.ready.job_id for a in assignments],
+        [a.task for a in assignments],
+        [a.node for a in assignments],
+        [x.rate for x in leases],
+        [x.fixed for x in leases],
+        list({a.ready.job_id for a in assignments}),
+        nodes,
+        [sessions[node] for node in nodes],
+        [a.ready.demand.remaining_cap for a in assignments],
+        [x.deadline_ms for x in leases],
     )
-    return {row["id"] for row in rows}
-
-
-async def insert_attempts(connection: Connection, leases: Sequence[Lease]) -> dict[tuple[UUID, int], int]:
-    """Lease tasks to nodes. Returns the epoch of each (job, task) that could be leased."""
-    rows = await connection.fetch(
-        queries.lease_tasks, [x.assignment.ready.job_id for x in leases], [x.assignment.task for x in leases]
-    )
-    epochs = {(row["job_id"], row["task"]): row["epoch"] for row in rows}
-    if not epochs:
-        return epochs
-    at: datetime = rows[0]["at"]
-    live = AttemptState.LEASED.value
-    await insert_rows(
-        connection,
-        "attempt",
-        _ATTEMPT,
-        queries.insert_attempts,
-        [
-            (
-                x.assignment.ready.job_id,
-                x.assignment.task,
-                epoch,
-                x.assignment.node,
-                live,
-                at,
-                at + timedelta(milliseconds=x.deadline_ms),
-                x.rate,
-                x.fixed,
-                x.assignment.ready.demand.remaining_cap,
-            )
-            for x in leases
-            if (epoch := epochs.get((x.assignment.ready.job_id, x.assignment.task))) is not None
-        ],
-    )
-    return epochs
+    epochs = {(row["job_id"], row["task"]): row["epoch"] for row in rows if row["epoch"] is not None}
+    return epochs, {row["node"] for row in rows if not row["alive"]}
 
 
 async def insert_settlements(connection: Connection, settlements: Sequence[Settlement]) -> None:
