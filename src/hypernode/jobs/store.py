@@ -9,7 +9,7 @@ from uuid import UUID
 
 import msgspec
 
-from hypernode.db.bulk import COPY_ROWS, insert_rows
+from hypernode.db.bulk import Writer, insert_rows
 from hypernode.db.pool import Connection
 from hypernode.db.sql import load_sql
 from hypernode.jobs.endings import Ending, Loss, Ref, Report
@@ -87,18 +87,17 @@ _SETTLEMENT: Final = (
 )
 
 
-async def insert_documents(connection: Connection, documents: Mapping[ContentId, bytes]) -> None:
+async def insert_documents(writer: Writer, documents: Mapping[ContentId, bytes]) -> None:
     """Write those of these documents that are not there."""
     if documents:
         ordered = sorted(documents.items())  # one order for all, so that two who write the same do not block each other
-        await connection.execute(
+        await writer.execute(
             queries.insert_documents, [bytes.fromhex(name) for name, _ in ordered], [data for _, data in ordered]
         )
 
 
-async def insert_jobs(connection: Connection, jobs: Sequence[NewJob], at: datetime) -> None:
-    """Write jobs, submitted `at` by the database's clock, each with its ready work: one range, however large. Few go in
-    by one statement for all of it, since each is a way to the database and back while somebody waits."""
+async def insert_jobs(writer: Writer, jobs: Sequence[NewJob], at: datetime) -> None:
+    """Write jobs, submitted `at` by the database's clock, each with its ready work: one range, however large."""
     made = [
         (
             j.id,
@@ -115,12 +114,8 @@ async def insert_jobs(connection: Connection, jobs: Sequence[NewJob], at: dateti
         for j in jobs
     ]
     ready = [(j.id, 0, j.size, at, j.shape, j.cap, j.project_id, at + timedelta(seconds=j.turn_s)) for j in jobs]
-    if len(jobs) < COPY_ROWS:
-        columns = map(list, zip(*made, strict=True))
-        await connection.execute(queries.insert_jobs, *columns, [j.shape for j in jobs], [row[-1] for row in ready])
-        return
-    await connection.copy_records_to_table("job", columns=_JOB, records=made)
-    await connection.copy_records_to_table("queue", columns=_READY, records=ready)
+    await insert_rows(writer, "job", _JOB, queries.insert_jobs, made)
+    await insert_rows(writer, "queue", _READY, queries.insert_ready, ready)
 
 
 async def lock_jobs(connection: Connection, job_ids: Sequence[UUID]) -> dict[UUID, Tally]:
@@ -163,9 +158,9 @@ async def end_attempts(connection: Connection, endings: Sequence[Ending]) -> Non
         raise InvariantViolated(f"of {len(endings)} attempts {attempts} could end, and {tasks} of their tasks")
 
 
-async def update_jobs(connection: Connection, tallies: Sequence[Tally]) -> None:
+async def update_jobs(writer: Writer, tallies: Sequence[Tally]) -> None:
     """Write what the tasks of jobs add up to."""
-    await connection.execute(
+    await writer.execute(
         queries.update_jobs,
         [t.job_id for t in tallies],
         [t.succeeded for t in tallies],
@@ -179,10 +174,10 @@ async def update_jobs(connection: Connection, tallies: Sequence[Tally]) -> None:
     )
 
 
-async def requeue(connection: Connection, entries: Sequence[tuple[Ref, int, int, int]]) -> None:
+async def requeue(writer: Writer, entries: Sequence[tuple[Ref, int, int, int]]) -> None:
     """Queue tasks again: (attempt that ended, delay in ms, shape, what is left of the cap)."""
     if entries:
-        await connection.execute(
+        await writer.execute(
             queries.requeue,
             [ref.job_id for ref, *_ in entries],
             [ref.task for ref, *_ in entries],
@@ -218,10 +213,10 @@ async def lease(
     return epochs, {row["node"] for row in rows if not row["alive"]}
 
 
-async def insert_settlements(connection: Connection, settlements: Sequence[Settlement]) -> None:
+async def insert_settlements(writer: Writer, settlements: Sequence[Settlement]) -> None:
     """Write settlements; each attempt has one at most."""
     await insert_rows(
-        connection,
+        writer,
         "settlement",
         _SETTLEMENT,
         queries.insert_settlements,
