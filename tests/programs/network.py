@@ -8,29 +8,25 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from msgspec import Struct
+from msgspec.structs import asdict
 from nacl.signing import SigningKey
 from solders.instruction import AccountMeta, Instruction
 from solders.keypair import Keypair
 from solders.litesvm import LiteSVM
 from solders.pubkey import Pubkey
 
+from hypernode.chain.programs import deployment
+from hypernode.chain.programs.calls import Call
+from hypernode.chain.programs.deployment import Roles, initializations, panels, split, votes
+from hypernode.governance.parameters import Parameters
+from hypernode.governance.unlocks import LOCKED
+
 from .world import DAY, ED25519, HYPER, START, Sent, World
 
 SALT = b"s" * 32
-LOCKED = 84_603_487 * HYPER
-SPLIT: dict[str, int] = {"treasury": 1000, "incentive": 400, "stakers": 100, "royalty": 500}
-TERMS: dict[str, Any] = {
-    "rate": 2_000, "fixed": 10_000, "least_weight": 100 * HYPER, "longest_seconds": 7_200, "queue_seconds": 3_600,
-    "grace_seconds": 600, "dispute_seconds": 3_600, "fresh_seconds": 300, "least_score": 400, "padding": bytes(2),
-}  # fmt: skip
-PANELS: dict[str, Any] = {
-    "bond": 100 * HYPER, "validator_amount": 10_000 * HYPER, "draw_seconds": DAY, "commit_seconds": DAY,
-    "reveal_seconds": DAY, "appeal_seconds": 7 * DAY, "bps": [100, 500, 1_000, 2_500, 5_000], "padding": bytes(6),
-}  # fmt: skip
-VOTING: dict[str, Any] = {
-    "least_weight": 1_000_000 * HYPER, "voting_seconds": 3 * DAY, "timelock_seconds": DAY,
-    "expiry_seconds": 14 * DAY, "quorum_bps": 1_000, "padding": bytes(2),
-}  # fmt: skip
+TERMS = asdict(deployment.TERMS)
+SPLIT, PANELS, VOTING = (asdict(each(Parameters())) for each in (split, panels, votes))
 NODES_AND_MONEY = ("token", "nodes", "staking", "rewards", "markets")
 ALL = (*NODES_AND_MONEY, "slashing", "governance")
 
@@ -90,6 +86,14 @@ class Network:
         named["token.ledger"] = world.address("token", "burns")
         named["token.vault"] = world.address("token", "vault")
         named["collection"] = world.address("token", "collection")
+        if "slashing" in self.programs:
+            named["slashing.config"] = world.address("slashing", "config")
+            named["slashing.signer"] = world.address("slashing", "authority")
+            named["slashing.vault"] = world.address("slashing", "vault")
+            named["slashing.staking"] = world.ids["staking"]
+        if "governance" in self.programs:
+            named["governance.config"] = world.address("governance", "config")
+            named["governance.signer"] = world.address("governance", "authority")
         self.slasher = Keypair.from_seed(world.random.randbytes(32))
         slasher = world.address("slashing", "authority") if "slashing" in self.programs else self.slasher.pubkey()
         named["slashed"] = world.address("slashing", "vault") if "slashing" in self.programs else world.tokens(slasher)
@@ -99,47 +103,15 @@ class Network:
         )
         self.authority_key = authority
         deployer = world.deployer.pubkey()
-        self._initialize("rewards", staking=world.ids["staking"])
-        self._initialize("token", authority=authority, start=START + 30 * DAY, source=world.tokens(deployer, LOCKED))
-        self._initialize("nodes", authority=authority, threshold=2, rest=self.verifier_keys())
-        if "slashing" in self.programs:
-            self._slashing(authority)
-        self._initialize(
-            "staking", authority=authority, slasher=slasher, rewards=world.ids["rewards"],
-            parameters={"least_amount": HYPER, "shortest_days": 14, "longest_days": 365, "padding": bytes(4)},
+        roles = Roles(
+            deployer=deployer, mint=world.mint, source=world.tokens(deployer, LOCKED), treasury=named["treasury"],
+            incentive=named["incentive"], operations=named["operations"],
+            verifiers=tuple(each.pubkey() for each in self.verifiers), vesting_starts_at=START + 30 * DAY,
+            authority=authority, slasher=slasher, slashed=named["slashed"],
         )  # fmt: skip
-        self._initialize(
-            "markets", authority=authority, nodes=world.ids["nodes"], nodes_config=named["nodes.config"],
-            staking=world.ids["staking"], split=SPLIT,
-        )  # fmt: skip
-        if "governance" in self.programs:
-            self._governance()
-
-    def _initialize(self, program: str, **values: Any) -> Sent:
-        deployer = self.world.deployer
-        pools = {"rewards_pool": self.world.named["rewards_pool"], "staking_pool": self.world.named["staking_pool"]}
-        return self.world.send(program, "initialize", deployer, deployer=deployer.pubkey(), **(pools | values))
-
-    def _slashing(self, authority: Pubkey) -> None:
-        world, named = self.world, self.world.named
-        named["slashing.config"] = world.address("slashing", "config")
-        named["slashing.signer"] = world.address("slashing", "authority")
-        named["slashing.vault"] = world.address("slashing", "vault")
-        named["slashing.staking"] = world.ids["staking"]
-        self._initialize(
-            "slashing", authority=authority, staking=world.ids["staking"], nodes=world.ids["nodes"], parameters=PANELS
-        )
-
-    def _governance(self) -> None:
-        world, named = self.world, self.world.named
-        named["governance.config"] = world.address("governance", "config")
-        named["governance.signer"] = world.address("governance", "authority")
-        programs = [world.ids[name] for name in ("staking", "slashing", "nodes", "token")]
-        self._initialize(
-            "governance", staking=world.ids["staking"], markets=world.ids["markets"],
-            programs=programs + [Pubkey.default()] * (8 - len(programs)), program_count=len(programs),
-            parameters=VOTING,
-        )  # fmt: skip
+        for step in initializations(world.ids, roles):
+            values = {**arguments_in(step.call), **step.accounts}
+            world.send(step.call.program, step.call.name, world.deployer, rest=step.more, **values)
 
     def verifier_keys(self) -> list[AccountMeta]:
         return [AccountMeta(each.pubkey(), False, False) for each in self.verifiers]
@@ -397,6 +369,11 @@ class Network:
         market = world.record("markets", "Market", world.named["market"])
         due = sum(market[each] for each in ("held", "due_treasury", "due_incentive", "due_stakers"))
         return world.balance(world.named["markets.vault"]), due
+
+
+def arguments_in(call: Call) -> dict[str, Any]:
+    """A call's arguments as World.send takes them."""
+    return {name: asdict(each) if isinstance(each, Struct) else each for name, each in call.arguments.items()}
 
 
 def accounts_hash(call: Instruction, image: bytes = b"") -> bytes:

@@ -11,7 +11,8 @@ from solders.instruction import AccountMeta, Instruction
 from solders.pubkey import Pubkey
 from solders.token import ID as TOKEN
 
-from .coder import PROGRAMS
+from hypernode.chain.programs.bundle import IMAGES
+
 from .network import ALL, SPLIT, VOTING, Network
 from .world import DAY, HYPER, LOADER, refuses
 
@@ -298,7 +299,7 @@ def test_a_program_is_upgraded_by_vote_once_its_upgrade_authority_is_governances
     world = network.world
     voters = Voters(network, MILLION)
     signer, program = world.named["governance.signer"], world.ids["nodes"]
-    image = (PROGRAMS / "binaries" / "nodes.so").read_bytes()
+    image = (IMAGES / "nodes.so").read_bytes()
     data, _ = Pubkey.find_program_address([bytes(program)], LOADER)
     handed = struct.pack("<IQB", 3, 0, 1) + bytes(signer) + image
     world.svm.set_account(data, Account(10**10, handed, LOADER))

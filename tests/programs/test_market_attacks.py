@@ -10,7 +10,8 @@ from solders.instruction import AccountMeta, Instruction
 from solders.pubkey import Pubkey
 from solders.token import ID as TOKEN
 
-from .coder import PROGRAMS
+from hypernode.chain.programs.bundle import IMAGES
+
 from .network import SPLIT, TERMS, Job, Network, Operator, signature
 from .world import HYPER, LOADER, refuses
 
@@ -119,7 +120,7 @@ def test_what_becomes_of_a_clients_wallet_does_not_stop_the_payment(network, bec
     if becomes == "nothing":
         world.svm.set_account(client, Account(0, b"", Pubkey.default()))
     else:
-        image = (PROGRAMS / "binaries" / "nodes.so").read_bytes()
+        image = (IMAGES / "nodes.so").read_bytes()
         data, _ = Pubkey.find_program_address([bytes(client)], LOADER)
         world.svm.set_account(data, Account(10**10, struct.pack("<IQB", 3, 0, 1) + bytes(32) + image, LOADER))
         world.svm.set_account(client, Account(10**9, struct.pack("<I", 2) + bytes(data), LOADER, executable=True))

@@ -5,7 +5,9 @@ from __future__ import annotations
 import pytest
 from solders.pubkey import Pubkey
 
-from .network import LOCKED, SPLIT, TERMS, Job, Network, Operator, signature
+from hypernode.governance.unlocks import LOCKED
+
+from .network import SPLIT, TERMS, Job, Network, Operator, signature
 from .world import DAY, HYPER, refuses
 
 PRICE = TERMS["rate"] * 600 + TERMS["fixed"]

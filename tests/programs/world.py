@@ -25,7 +25,9 @@ from solders.token.state import Mint, TokenAccount, TokenAccountState
 from solders.transaction import Transaction
 from solders.transaction_metadata import FailedTransactionMetadata
 
-from .coder import PROGRAMS, arguments_of, idl
+from hypernode.chain.programs.bundle import IMAGES
+
+from .coder import arguments_of, idl
 
 LOADER = Pubkey.from_string("BPFLoaderUpgradeab1e11111111111111111111111")
 ED25519 = Pubkey.from_string("Ed25519SigVerify111111111111111111111111111")
@@ -173,7 +175,7 @@ class World:
     # --- programs -------------------------------------------------------------------------------------------------
     def install(self, name: str, suffix: str = ".so") -> None:
         """Put a program's image where the upgradeable loader keeps it, with the deployer as its upgrade authority."""
-        image = (PROGRAMS / "binaries" / f"{name}{suffix}").read_bytes()
+        image = (IMAGES / f"{name}{suffix}").read_bytes()
         program = self.key()
         data, _ = Pubkey.find_program_address([bytes(program)], LOADER)
         header = struct.pack("<IQB", 3, 0, 1) + bytes(self.deployer.pubkey())
