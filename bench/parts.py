@@ -21,6 +21,7 @@ from bench.measuring import Say, check, cpu_ms, cpu_ms_between, generate, networ
 from bench.network import BenchNetwork, scratch
 from bench.peers.part import peers
 from bench.profile import profile
+from bench.programs import programs
 from bench.queued import queued
 from bench.results import Figure, Report, aim, aim_least, figure, percentile
 from bench.sandbox_start import Samples
@@ -424,4 +425,5 @@ PARTS: Final[dict[str, Callable[[bool, Say], Report]]] = {
     "matching": matching.measure,
     "peers": peers,
     "chain": local_chain,
+    "programs": programs,
 }

@@ -192,7 +192,7 @@ class Model:
 
     def unstake(self, index: int) -> None:
         stake = self.stakes[index]
-        self.changeable(stake, "active")
+        require(stake.state == "active", "stake.state")
         self.distribute()
         stake.state, stake.free_at = "unstaking", self.now + stake.days * DAY
         stake.reweigh(self.begin())
@@ -309,7 +309,7 @@ class Model:
 
     def report(self, who: int, index: int, kind: str) -> None:
         stake = self.stakes[index]
-        require(stake.state != "withdrawn", "stake.state")
+        require(stake.state == "active" or (self.now < stake.free_at and stake.state == "unstaking"), "stake.state")
         bond = self.parameters["slashing.bond"]
         self.take(who, "bonded", bond)
         stake.reports += 1
@@ -323,7 +323,6 @@ class Model:
             for stake in self.stakes
             if stake.state == "active"
             and stake.amount >= 10_000 * HYPER
-            and not stake.reports
             and stake.weights[-1][0] < case.act
             and stake.owner not in barred
         }

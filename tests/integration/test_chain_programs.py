@@ -116,8 +116,18 @@ async def test_jobs_that_end_otherwise(place: Place) -> None:
     await jobs.cancel(client, job)
     job = await jobs.open(client, id=2, seconds=60, document=bytes(32))
     await jobs.take(node, job, stake)
-    await jobs.refund(node, job)
+    await jobs.give_back(node, job)
+    found = await jobs.job(job)
+    assert (found.state, found.node) == ("Queued", str(Pubkey.default()))
+    await jobs.take(node, job, stake)
+    with pytest.raises(ProgramFailed, match="TooEarly"):
+        await jobs.refund(client, job)
+    place.work(60 + TERMS.grace_seconds + 1)
+    await jobs.refund(client, job)
     assert await place.has(client) == 100 * HYPER
+    agreed = msgspec.structs.replace(await jobs.terms(), rate=1)
+    with pytest.raises(ProgramFailed, match="TermsChanged"):
+        await jobs.open(client, id=3, seconds=60, document=bytes(32), terms=agreed)
     # What has no method of its own goes by the names of the IDL.
     await network.send(staking.unstake(), [owner], {"owner": owner.public, "stake": stake})
     ((_, pool),) = await network.records(staking.Pool)

@@ -96,6 +96,10 @@ class Idl:
         assert end == len(data), f"{name} has {len(data)} bytes, of which its IDL names {end}"
         return fields
 
+    def encode_record(self, name: str, fields: Mapping[str, Any]) -> bytes:
+        """The record with these fields."""
+        return discriminator("account", name) + self.encode({"defined": {"name": name}}, fields)
+
     def event(self, data: bytes) -> tuple[str, dict[str, Any]] | None:
         for each in self.raw["events"]:
             if bytes(each["discriminator"]) == data[:8]:

@@ -215,12 +215,12 @@ class Network:
 
     # --- proposals ------------------------------------------------------------------------------------------------
     def propose(self, proposer: Keypair, stake: Pubkey, kind: str = "Text", call: Instruction | None = None,
-                id: int = 0, title: str = "A proposal") -> Pubkey:  # fmt: skip
+                id: int = 0, title: str = "A proposal", image: bytes = b"") -> Pubkey:  # fmt: skip
         world = self.world
         world.send(
             "governance", "propose", proposer, proposer=proposer.pubkey(), stake=stake, id=id, kind=kind, title=title,
             program=call.program_id if call else Pubkey.default(), payload=bytes(call.data) if call else b"",
-            accounts_hash=accounts_hash(call) if call else bytes(32),
+            accounts_hash=accounts_hash(call, image) if call else bytes(32),
         )  # fmt: skip
         return world.address("governance", "proposal", proposer.pubkey(), id)
 
@@ -259,6 +259,11 @@ class Network:
             world.send("markets", "open_page", world.payer, payer=world.payer.pubkey(), index=index)
         return page
 
+    def terms(self) -> dict[str, Any]:
+        """Those of the market now."""
+        terms: dict[str, Any] = self.world.record("markets", "Market", self.world.named["market"])["terms"]
+        return terms
+
     def open(self, client: Keypair | None = None, tokens: Pubkey | None = None, *, id: int | None = None,
              seconds: int = 3_600, author: Pubkey | None = None) -> Job:  # fmt: skip
         world = self.world
@@ -268,7 +273,7 @@ class Network:
         page = self.page()
         world.send(
             "markets", "open", client, client=client.pubkey(), source=tokens, page=page, id=id, seconds=seconds,
-            document=b"d" * 32, author=author or Pubkey.default(),
+            document=b"d" * 32, author=author or Pubkey.default(), terms=self.terms(),
         )  # fmt: skip
         return Job(
             client, tokens, world.address("markets", "job", client.pubkey(), id), id, seconds,
@@ -310,10 +315,18 @@ class Network:
             "markets", "settle", caller, caller=caller.pubkey(), **self.endings(job, operator, author_token)
         )
 
-    def refund(self, job: Job, operator: Operator, caller: Keypair) -> Sent:
+    def refund(self, job: Job, operator: Operator) -> Sent:
         values = self.endings(job, operator)
         del values["operator_token"], values["author_token"]
-        return self.world.send("markets", "refund", caller, caller=caller.pubkey(), **values)
+        return self.world.send("markets", "refund", **values)
+
+    def give_back(self, job: Job, operator: Operator) -> Sent:
+        """The node gives the job back; it has a new place then."""
+        job.page = self.page()
+        return self.world.send(
+            "markets", "give_back", operator.key, key=operator.key.pubkey(), job=job.address, page=job.page,
+            capacity=operator.capacity,
+        )  # fmt: skip
 
     def cancel(self, job: Job, caller: Keypair | None = None) -> Sent:
         caller = caller or job.client
@@ -339,7 +352,7 @@ class Network:
         world = self.world
         record = world.record("markets", "Job", job.address)
         return (
-            b"hypernode:voucher:v1" + bytes(world.ids["markets"]) + bytes(job.address)
+            b"hypernode:voucher:v1" + bytes(world.ids["markets"]) + bytes(record["market"]) + bytes(job.address)
             + struct.pack("<Q", record["serial"]) + bytes(record["node"]) + struct.pack("<Q", cumulative)
         )  # fmt: skip
 
@@ -363,10 +376,10 @@ def arguments_in(call: Call) -> dict[str, Any]:
     return {name: asdict(each) if isinstance(each, Struct) else each for name, each in call.arguments.items()}
 
 
-def accounts_hash(call: Instruction) -> bytes:
-    """What a proposal says of the accounts it is executed with."""
+def accounts_hash(call: Instruction, image: bytes = b"") -> bytes:
+    """What a proposal says of the accounts it is executed with, and of the image if it is an upgrade."""
     parts = b"".join(bytes(each.pubkey) + bytes([each.is_signer | each.is_writable << 1]) for each in call.accounts)
-    return hashlib.sha256(parts).digest()
+    return hashlib.sha256(parts + image).digest()
 
 
 def signature(signer: Keypair, message: bytes, **changed: Any) -> Instruction:

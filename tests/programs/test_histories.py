@@ -10,13 +10,14 @@ import os
 
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import initialize, rule
+from hypothesis.stateful import initialize, precondition, rule
 
 from .histories.jobs import Jobs
 from .histories.reports import Reports
 from .histories.stakes import Stakes
 from .histories.state import PEOPLE
 from .histories.votes import Votes
+from .model.slashing import CaseState
 from .world import DAY, HYPER
 
 HISTORIES = int(os.environ.get("HISTORIES", "40"))
@@ -38,6 +39,13 @@ class Histories(Stakes, Reports, Votes, Jobs):
     @rule(seconds=JUMPS)
     def jump(self, seconds: int) -> None:
         self.world.wait(seconds)
+
+    @precondition(lambda self: any(each.state == CaseState.WAITING for each in self.state.cases))
+    @rule(sleeps=st.sampled_from([False, False, True]))
+    def sleep(self, sleeps: bool) -> None:
+        """Nobody is there while the hash of a round's slot is known."""
+        if sleeps:
+            self.world.wait(300, slots=750)
 
 
 Histories.TestCase.settings = settings(

@@ -31,6 +31,10 @@ def test_everything_works_once_old_images_are_forbidden():
     travel(svm=runtime(forbid_old=True))
 
 
+def test_everything_works_with_all_that_the_runtime_can_do():
+    travel(svm=runtime(everything=True))
+
+
 def deploy(world: World, image: bytes) -> Pubkey:
     """Through the upgradeable loader: a buffer, its bytes, a program made of it."""
     authority, buffer, program = world.payer, Keypair(), Keypair()

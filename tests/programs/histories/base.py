@@ -31,6 +31,7 @@ class Both(RuleBasedStateMachine):
         self.state = State()
         self.network = Network(ALL)
         self.world = world = self.network.world
+        world.slots_a_second = 0  # one slot a wait, so that a round can be drawn long after it was asked for
         self.operators: list[Operator] = []
         for _ in range(PEOPLE):
             owner, key = world.person(), world.person()

@@ -117,7 +117,7 @@ class Jobs(Both):
                 case "settle":
                     after, payment = escrow.settle(before, by_right, self.now)
                 case "refund":
-                    after, payment = escrow.refund(before, by_right, self.now)
+                    after, payment = escrow.refund(before, self.now)
                 case "dispute":
                     after = escrow.dispute(before, self.now)
                     state.move(f"person {after.client}", "market", after.bond)
@@ -135,13 +135,26 @@ class Jobs(Both):
                 case "settle":
                     self.network.settle(there, operator, there.client if by_right else stranger)
                 case "refund":
-                    self.network.refund(there, operator, operator.key if by_right else stranger)
+                    self.network.refund(there, operator)
                 case "dispute":
                     self.network.dispute(there)
                 case _:
                     self.network.resolve(there, operator, for_node=what == "resolve for")
 
         self.both(model, chain)
+
+    @precondition(lambda self: self.jobs)
+    @rule(job=ANY)
+    def give_back(self, job: int) -> None:
+        number = self.job_in(job, "ASSIGNED")
+        if number is None or (operator := self.state.jobs[number].operator) < 0:
+            return
+
+        def model(state: State) -> None:
+            state.jobs[number] = escrow.give_back(state.jobs[number])
+            state.running[operator] -= 1
+
+        self.both(model, lambda: self.network.give_back(self.jobs[number], self.operators[operator]))
 
     @precondition(lambda self: self.jobs)
     @rule(job=ANY, cumulative=st.sampled_from([1, 20_000, 1_000_000, 20_000_000]))

@@ -31,11 +31,11 @@ class Reports(Both):
 
         def model(state: State) -> None:
             state.move(f"person {who}", "slashing", 100 * HYPER)
-            state.stakes[accused] = staking.freeze(state.stakes[accused])
+            state.stakes[accused] = staking.freeze(state.stakes[accused], self.now)
             state.cases.append(
                 slashing.Case(
                     bytes(address), bytes(reporter.owner.pubkey()), bytes(suspect.owner.pubkey()), kind,
-                    slashing.Parameters(), 100 * HYPER, self.height,
+                    slashing.Parameters(), 100 * HYPER, self.height, self.height + slashing.SEED_DELAY,
                 )
             )  # fmt: skip
             state.accused.append(accused)
@@ -56,17 +56,15 @@ class Reports(Both):
     def judge(self, case: int, votes: list[bool | None]) -> None:
         """A whole round, if the case waits for one."""
         number = self.case_in(case, "WAITING")
-        address = self.cases[number]
         if self.state.cases[number].state != slashing.CaseState.WAITING:
             return
-        seed_slot = self.world.record("slashing", "Case", address)["seed_slot"]
-        if self.height > seed_slot + 512:
-            self.world.send("slashing", "draw", case=address)
-            seed_slot = self.world.record("slashing", "Case", address)["seed_slot"]
+        seed_slot = self.state.cases[number].seed_height
         if self.height <= seed_slot:
-            self.world.wait(8)
+            self.world.wait(0, slots=seed_slot + 1 - self.height)
         chance = bytes(Hash(struct.pack("<Q", seed_slot) * 4))
-        self.step(number, lambda each: slashing.draw(each, chance, self.now), "draw")
+        if not self.step(number, lambda each: slashing.draw(each, chance, self.now, self.height), "draw"):
+            self.close_round(number)
+            return
         for who, operator in enumerate(self.operators):
             validator = slashing.Validator(
                 bytes(operator.owner.pubkey()), bytes(operator.key.pubkey()), bytes(operator.stake),
@@ -125,7 +123,7 @@ class Reports(Both):
         number = case % len(self.cases)
 
         def model(state: State) -> None:
-            after = slashing.close_round(state.cases[number], self.now)
+            after = slashing.close_round(state.cases[number], self.now, self.height)
             state.cases[number] = after
             if after.state in (slashing.CaseState.DISMISSED, slashing.CaseState.OVERTURNED):
                 accused = state.accused[number]
@@ -140,7 +138,7 @@ class Reports(Both):
         number = self.case_in(case, "CONFIRMED")
         owner = self.operators[self.state.accused[number]].owner
         self.both(
-            lambda state: self._set(state, number, slashing.appeal(state.cases[number], self.now)),
+            lambda state: self._set(state, number, slashing.appeal(state.cases[number], self.now, self.height)),
             lambda: self.world.send("slashing", "appeal", owner, accused=owner.pubkey(), case=self.cases[number]),
         )
 

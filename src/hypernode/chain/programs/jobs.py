@@ -10,7 +10,7 @@ from solders.pubkey import Pubkey
 from hypernode.chain.programs.calls import Key
 from hypernode.chain.programs.network import Network
 from hypernode.chain.programs.typed import markets, nodes, rewards, staking
-from hypernode.chain.programs.typed.markets import Job
+from hypernode.chain.programs.typed.markets import Job, Terms
 from hypernode.chain.solana import tokens
 from hypernode.chain.solana.errors import ValueUnfit
 from hypernode.chain.solana.transactions import address
@@ -74,6 +74,14 @@ class Jobs:
         }
         await network.send(markets.take(), [node], given)
 
+    async def give_back(self, node: KeyPair, job: Pubkey) -> None:
+        """Give a job back that nothing was paid for; it takes the next place in the queue."""
+        stake = Pubkey.from_string((await self.job(job)).stake)
+        page, _, made = await self._tail(node)
+        given: Given = {"key": node.public, "job": job, "page": page, "capacity": self._capacity(stake)}
+        made.append(await self._network.instruction(markets.give_back(), given))
+        await self._network.client.send_and_confirm(made, [node])
+
     async def submit(self, node: KeyPair, job: Pubkey, *, receipt: bytes, seconds: int) -> None:
         """Say what a job took: the SHA-256 of its receipt and no more seconds than passed since it was taken."""
         call = markets.submit(receipt=receipt, seconds=seconds)
@@ -81,20 +89,30 @@ class Jobs:
 
     # ── clients ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
+    async def terms(self) -> Terms:
+        """The market's terms now: prices, times, and what it wants of nodes."""
+        return (await self._network.record(markets.Market, self._network.market)).terms
+
     async def open(
-        self, client: KeyPair, *, id: int, seconds: int, document: bytes, author: Pubkey | None = None
+        self,
+        client: KeyPair,
+        *,
+        id: int,
+        seconds: int,
+        document: bytes,
+        author: Pubkey | None = None,
+        terms: Terms | None = None,
     ) -> Pubkey:
         """Queue a job of at most so many seconds and deposit what it can cost; its address. `document`: the SHA-256 of
-        the job document; `author`: who gets the royalty. Ids are the client's to choose. Another job may take the last
-        place of a page in between, which is refused as WrongPage: open it again."""
+        the job document; `author`: who gets the royalty; `terms`: those agreed to, without which those of now are.
+        Terms that have changed by the time it is executed are refused as TermsChanged. Ids are the client's to choose.
+        Another job may take the last place of a page in between, which is refused as WrongPage: open it again."""
         network, who, market = self._network, address(client), self._network.market
-        tail = (await network.record(markets.Market, market)).tail
-        page, made = self._page(tail), []
-        if await network.client.account(page) is None:
-            opening = markets.open_page(index=tail // PAGE_PLACES)
-            made.append(await network.instruction(opening, {"payer": client.public, "market": market}))
+        page, now, made = await self._tail(client)
         job = network.programs["markets"].derived(b"job", bytes(who), _u64(id))
-        call = markets.open(id=id, seconds=seconds, document=document, author=author or Pubkey.default())
+        call = markets.open(
+            id=id, seconds=seconds, document=document, author=author or Pubkey.default(), terms=terms or now
+        )
         given: Given = {"client": client.public, "market": market, "page": page, "source": network.place_of(who)}
         made.append(await network.instruction(call, given))
         await network.client.send_and_confirm(made, [client])
@@ -114,14 +132,14 @@ class Jobs:
     async def settle(self, caller: KeyPair, job: Pubkey) -> None:
         """Have a submitted job paid: by its client at once, by anyone after the time to dispute it."""
         found = await self.job(job)
-        given = self._ending(caller, job, found) | self._paid(found)
+        given = {"caller": caller.public} | self._ending(job, found) | self._paid(found)
         made = await self._network.instruction(markets.settle(), given)
         await self._network.client.send_and_confirm([*self._places(caller, found), made], [caller])
 
-    async def refund(self, caller: KeyPair, job: Pubkey) -> None:
-        """Have everything not yet paid go back to the client: by the job's node at once, by anyone after its time."""
-        given = self._ending(caller, job, await self.job(job))
-        await self._network.send(markets.refund(), [caller], given)
+    async def refund(self, payer: KeyPair, job: Pubkey) -> None:
+        """Have everything not yet paid go back to the client of a job that was taken and not finished in its time;
+        anyone may, who pays for the transaction."""
+        await self._network.send(markets.refund(), [payer], self._ending(job, await self.job(job)))
 
     # ── accounts ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -130,6 +148,16 @@ class Jobs:
         pool = self._network.programs["staking"].derived(b"pool")
         weight = (await self._network.record(staking.Pool, pool)).weight
         return [await self._network.instruction(rewards.distribute())] if weight else []
+
+    async def _tail(self, payer: KeyPair) -> tuple[Pubkey, Terms, list[Instruction]]:
+        """The page of the queue's next place, the market's terms, and what makes the page if it is not there yet."""
+        network, market = self._network, self._network.market
+        found = await network.record(markets.Market, market)
+        page, made = self._page(found.tail), []
+        if await network.client.account(page) is None:
+            opening = markets.open_page(index=found.tail // PAGE_PLACES)
+            made.append(await network.instruction(opening, {"payer": payer.public, "market": market}))
+        return page, found.terms, made
 
     def _page(self, place: int) -> Pubkey:
         network = self._network
@@ -141,9 +169,9 @@ class Jobs:
     def _of(self, holder: str) -> Pubkey:
         return self._network.place_of(Pubkey.from_string(holder))
 
-    def _ending(self, caller: KeyPair, job: Pubkey, found: Job) -> Given:
+    def _ending(self, job: Pubkey, found: Job) -> Given:
         capacity = self._capacity(Pubkey.from_string(found.stake))
-        return {"caller": caller.public, "job": job, "capacity": capacity, "client_token": self._of(found.client)}
+        return {"job": job, "capacity": capacity, "client_token": self._of(found.client)}
 
     def _paid(self, found: Job) -> Given:
         """Where the price goes; a job without an author has no royalty, and any account of the mint stands there."""

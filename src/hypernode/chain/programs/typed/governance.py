@@ -129,7 +129,7 @@ def set_parameters(*, parameters: Parameters) -> Call:
 
 def propose(*, id: int, kind: Kind, program: Key, accounts_hash: bytes, title: str, payload: bytes) -> Call:
     """Drafts a proposal. `accounts` is the sha256 of the accounts it is to be executed with, each key and one byte:
-    1 signs, 2 is written.
+    1 signs, 2 is written; of an upgrade, followed by all bytes of the image in the buffer.
     """
     return Call("governance", "propose", {
         "id": id, "kind": kind, "program": program, "accounts_hash": accounts_hash, "title": title, "payload": payload,

@@ -146,6 +146,12 @@ class JobTaken(msgspec.Struct, frozen=True, kw_only=True):
     stake: str
 
 
+class JobGivenBack(msgspec.Struct, frozen=True, kw_only=True):
+    job: str
+    node: str
+    place: int
+
+
 class JobSubmitted(msgspec.Struct, frozen=True, kw_only=True):
     job: str
     receipt: bytes
@@ -213,9 +219,13 @@ def retire_page() -> Call:
     return Call("markets", "retire_page", {})
 
 
-def open(*, id: int, seconds: int, document: bytes, author: Key) -> Call:
-    """Opens a job: deposits what it can cost at most, and takes a place in the queue."""
-    return Call("markets", "open", {"id": id, "seconds": seconds, "document": document, "author": author})
+def open(*, id: int, seconds: int, document: bytes, author: Key, terms: Terms) -> Call:
+    """Opens a job: deposits what it can cost at most, and takes a place in the queue. `terms` are those the client
+    agreed to; if the market has others now, nothing is done.
+    """
+    return Call("markets", "open", {
+        "id": id, "seconds": seconds, "document": document, "author": author, "terms": terms,
+    })
 
 
 def cancel() -> Call:
@@ -231,6 +241,13 @@ def open_capacity() -> Call:
 def take() -> Call:
     """Assigns a queued job to the node that signs, if it may have it."""
     return Call("markets", "take", {})
+
+
+def give_back() -> Call:
+    """The node gives a job back that it was not paid for yet; the job takes the next place in the queue, for the
+    rest of its time there.
+    """
+    return Call("markets", "give_back", {})
 
 
 def submit(*, receipt: bytes, seconds: int) -> Call:
@@ -249,7 +266,7 @@ def settle() -> Call:
 
 
 def refund() -> Call:
-    """Gives the escrow of an assigned job back: its node at any time, anyone after its time and grace."""
+    """Gives the escrow of an assigned job back; anyone may, after its time and grace."""
     return Call("markets", "refund", {})
 
 

@@ -16,7 +16,8 @@ from hypernode.chain.programs.calls import Call, Key, Record
 
 class Pool(Record, frozen=True, kw_only=True):
     """`accumulator` is rewards per weight, times 10^12; `held` is what the vault holds that has been distributed and
-    not claimed.
+    not claimed. `distributed` and `paid` are sums for the eye: they stop at the highest number, because tokens
+    that go round would bring them there.
     """
 
     of: ClassVar[Name] = "rewards"

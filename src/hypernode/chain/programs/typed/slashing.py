@@ -144,7 +144,7 @@ def report(*, id: int, kind: Kind, evidence: bytes) -> Call:
 
 
 def draw() -> Call:
-    """Writes the round's seed, the hash of a slot named before; if it was forgotten, names a later one."""
+    """Writes the round's seed, the hash of the slot that was named, while the runtime knows it: for 512 slots."""
     return Call("slashing", "draw", {})
 
 
@@ -154,7 +154,7 @@ def nominate() -> Call:
 
 
 def commit(*, commitment: bytes) -> Call:
-    """A member of the panel commits to a vote."""
+    """A member of the panel commits to a vote, by its owner's key or the key of the node it was named with."""
     return Call("slashing", "commit", {"commitment": commitment})
 
 
@@ -164,8 +164,8 @@ def reveal(*, for_report: bool, salt: bytes) -> Call:
 
 
 def close_round() -> Call:
-    """Counts the votes after the time to reveal; a report not confirmed, or overturned, ends and its bond goes to
-    the treasury.
+    """Counts the votes after the time to reveal, or none when nobody drew in time; a report not confirmed, or
+    overturned, ends and its bond goes to the treasury.
     """
     return Call("slashing", "close_round", {})
 

@@ -112,7 +112,9 @@ def add(*, amount: int) -> Call:
 
 
 def unstake() -> Call:
-    """Ends a stake: its weight is 0 at once, its tokens are free after a cooldown as long as the lock."""
+    """Ends a stake, also one under report: its weight is 0 at once, its tokens are free after a cooldown as long as
+    the lock and once no report is open.
+    """
     return Call("staking", "unstake", {})
 
 
@@ -122,7 +124,9 @@ def withdraw() -> Call:
 
 
 def freeze() -> Call:
-    """A report was made: the stake stays where it is until the report ends."""
+    """A report was made: the stake stays where it is until the report ends. A stake whose cooldown is over cannot be
+    reported any more.
+    """
     return Call("staking", "freeze", {})
 
 
