@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from datetime import datetime
 from typing import Any, Final, TypeVar
 from uuid import UUID
@@ -17,7 +19,8 @@ from hypernode.events.model import Event
 from hypernode.events.service import record
 from hypernode.governance import rewards, store
 from hypernode.governance.views.supply import BurnView
-from hypernode.kernel.errors import FundTooSmall, InsufficientFunds
+from hypernode.kernel import limits
+from hypernode.kernel.errors import FundTooSmall, InsufficientFunds, Overloaded
 from hypernode.kernel.ids import uuid7
 from hypernode.kernel.money import show
 from hypernode.kernel.times import rfc3339, unix
@@ -122,7 +125,8 @@ class Sitting:
 
 
 class Acts:
-    """Runs acts of governance, one after another, also over several coordinators."""
+    """Runs acts of governance, one after another, also over several coordinators. Those that wait here for their turn
+    keep no connection to the database from anybody else."""
 
     def __init__(self, pool: Pool, ledger: Ledger, hints: Hints, clock: Clock = lambda at: at) -> None:
         """`clock` makes the time that counts from the database's."""
@@ -130,6 +134,8 @@ class Acts:
         self._ledger = ledger
         self._hints = hints
         self._clock = clock
+        self._turn = asyncio.Lock()
+        self._waiting = 0
 
     async def act(
         self,
@@ -140,7 +146,7 @@ class Acts:
         idempotency: Idempotency | None = None,
     ) -> T:
         """Do `work` wholly or not at all. Repeated with the same idempotency key it is done once, and gets the same
-        answer of type `kind`."""
+        answer of type `kind`. Raises Overloaded when too many wait for their turn, and whatever `work` raises."""
         told: set[UUID] = set()
 
         async def transaction(connection: Connection) -> T:
@@ -159,12 +165,24 @@ class Acts:
             )
             return result
 
-        try:
-            result = await run_transaction(self.pool, transaction, idempotent=idempotency is not None)
-        except asyncpg.UniqueViolationError:
-            result = await run_transaction(self.pool, transaction)  # the key's twin in another room was faster
+        async with self._one_at_a_time():
+            try:
+                result = await run_transaction(self.pool, transaction, idempotent=idempotency is not None)
+            except asyncpg.UniqueViolationError:
+                result = await run_transaction(self.pool, transaction)  # the key's twin in another room was faster
         self._hints.events.give(told)
         return result
+
+    @asynccontextmanager
+    async def _one_at_a_time(self) -> AsyncIterator[None]:
+        if self._waiting >= limits.ACTS_WAITING:
+            raise Overloaded(f"{self._waiting} acts of governance wait for their turn")
+        self._waiting += 1
+        try:
+            async with self._turn:
+                yield
+        finally:
+            self._waiting -= 1
 
     def time(self, now: datetime) -> datetime:
         """The time that counts, from the database's."""
