@@ -28,9 +28,7 @@ def nothing_by_itself(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def hypernode(
-    net: Network, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
-) -> Run:
+def hypernode(net: Network, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Run:
     """Runs a command for a project, all of them on one machine. Returns its exit code, what it printed, and what it
     said."""
     monkeypatch.setenv("HYPERNODE_URL", net.url)

@@ -13,12 +13,13 @@ import asyncpg
 import httpx
 import pytest
 
-from fakes.network import FUNDS, Network
+from fakes.network import FUNDS, Network, problem
 from fakes.node import WAIT_S
 from hypernode.coordinator import keeper
 from hypernode.db.pool import create_pool
 from hypernode.events.hints import Hints
 from hypernode.governance.service.governance import Governance
+from hypernode.kernel import limits
 from hypernode.kernel.errors import NothingToClaim
 from hypernode.kernel.keys import KeyPair
 from hypernode.ledger.service import Ledger
@@ -97,6 +98,20 @@ async def test_jobs_go_on_while_acts_wait(net: Network, http: httpx.AsyncClient)
     assert {(await act).status_code for act in acts} == {201}
     assert (await http.get("/staking")).json()["staked"] == ACTS * HYPER
     await net.adds_up()
+
+
+async def test_one_project_does_not_keep_others_waiting(
+    net: Network, http: httpx.AsyncClient, other: httpx.AsyncClient
+) -> None:
+    await net.admin.deposit("other", HYPER)
+    body = {"amount": HYPER, "days": 30}
+    async with held(net):
+        acts = [asyncio.create_task(http.post("/stakes", json=body)) for _ in range(limits.ACTS_PER_PROJECT + 1)]
+        (refused,), waits = await asyncio.wait(acts, timeout=WAIT_S, return_when=asyncio.FIRST_COMPLETED)
+        problem(await refused, 429, "server.overloaded")
+        theirs = asyncio.create_task(other.post("/stakes", json=body))
+        assert not any(act.done() for act in waits)
+    assert {(await act).status_code for act in [*waits, theirs]} == {201}
 
 
 async def test_an_act_that_loses_its_connection_is_done_once(net: Network, http: httpx.AsyncClient) -> None:

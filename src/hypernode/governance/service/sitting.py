@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from datetime import datetime
@@ -135,7 +136,7 @@ class Acts:
         self._hints = hints
         self._clock = clock
         self._turn = asyncio.Lock()
-        self._waiting = 0
+        self._waiting: Counter[UUID | None] = Counter()
 
     async def act(
         self,
@@ -146,7 +147,7 @@ class Acts:
         idempotency: Idempotency | None = None,
     ) -> T:
         """Do `work` wholly or not at all. Repeated with the same idempotency key it is done once, and gets the same
-        answer of type `kind`. Raises Overloaded when too many wait for their turn, and whatever `work` raises."""
+        answer of type `kind`. Raises Overloaded when the project has too many waiting, and whatever `work` raises."""
         told: set[UUID] = set()
 
         async def transaction(connection: Connection) -> T:
@@ -165,7 +166,7 @@ class Acts:
             )
             return result
 
-        async with self._one_at_a_time():
+        async with self._turn_of(project_id):
             try:
                 result = await run_transaction(self.pool, transaction, idempotent=idempotency is not None)
             except asyncpg.UniqueViolationError:
@@ -174,15 +175,17 @@ class Acts:
         return result
 
     @asynccontextmanager
-    async def _one_at_a_time(self) -> AsyncIterator[None]:
-        if self._waiting >= limits.ACTS_WAITING:
-            raise Overloaded(f"{self._waiting} acts of governance wait for their turn")
-        self._waiting += 1
+    async def _turn_of(self, project_id: UUID | None) -> AsyncIterator[None]:
+        if self._waiting[project_id] >= limits.ACTS_PER_PROJECT:
+            raise Overloaded(f"{limits.ACTS_PER_PROJECT} acts of this project wait for their turn")
+        self._waiting[project_id] += 1
         try:
             async with self._turn:
                 yield
         finally:
-            self._waiting -= 1
+            self._waiting[project_id] -= 1
+            if not self._waiting[project_id]:
+                del self._waiting[project_id]
 
     def time(self, now: datetime) -> datetime:
         """The time that counts, from the database's."""
