@@ -106,6 +106,9 @@ async def test_proposing_and_voting(net: Network, hypernode: Run) -> None:
         ("--set", "a=1", "--pay", "x", "--amount", "1 HYPER"),
     ):
         assert (await hypernode("gov", "propose", "t", *words))[0] == 2, words
+    for command in (("gov", "vote", proposal, "for"), ("gov", "propose", "t"), ("gov", "case", "list")):
+        code, _, err = await hypernode(*command, "--stake", "nonsense")
+        assert code == EXIT_ERROR and "stake" in err and "input." in err, err
     draft = (await hypernode("gov", "propose", "t", "--draft"))[1].strip()
     assert (await asked(hypernode, "gov", "cancel", draft))["state"] == "cancelled"
 
