@@ -162,3 +162,21 @@ async def test_what_governance_holds_cannot_differ_from_the_ledger(net: Network,
     assert (await http.post("/stakes", json={"amount": HYPER, "days": 30})).status_code == 201
     with pytest.raises(asyncpg.IntegrityConstraintViolationError, match="differ about staked"):
         await net.pool.execute("update governance set staked = staked + 1")
+
+
+async def test_jobs_go_on_where_governance_and_ledger_differ(
+    net: Network, http: httpx.AsyncClient, caplog: pytest.LogCaptureFixture
+) -> None:
+    await net.admin.begin_vesting()
+    for statement in (
+        "alter table governance disable trigger governance_adds_up",
+        "update governance set staked = staked + 1",
+        "alter table governance enable trigger governance_adds_up",
+    ):
+        await net.pool.execute(statement)
+    await net.services.governance.keep()
+    assert "unlock cannot be brought further: governance and ledger differ about staked" in caplog.text
+    problem(await http.post("/stakes", json={"amount": HYPER, "days": 30}), 500, "server.error")
+    await settled(net)
+    assert (await http.get("/burns")).json()["items"] == []
+    await net.adds_up()
