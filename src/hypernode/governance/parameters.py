@@ -107,8 +107,8 @@ def values(parameters: Parameters) -> dict[str, int]:
 
 
 def restored(stored: Mapping[str, Any]) -> Parameters:
-    """The parameters with what votes have changed. What bounds of today would not allow any more is as by default; if it
-    is several together, their whole group is."""
+    """The parameters with what votes have changed. What bounds of today would not allow any more is as by default;
+    if that is several of them together, their whole group is."""
     defaults = asdict(Parameters())
     groups = dict(defaults)
     for name, value in stored.items():
