@@ -297,6 +297,8 @@ def test_all_that_is_wrong_is_said_at_once_and_changes_nothing() -> None:
 def test_what_bounds_do_not_allow_any_more_is_as_by_default() -> None:
     found = restored({"staking.shortest_days": 30, "slashing.bond": 0, "gone": 5})
     assert found.staking.shortest_days == 30 and found.slashing == SlashingRules()
+    found = restored({"staking.shortest_days": 30, "staking.longest_days": 20, "market.treasury_bps": 2000})
+    assert found == Parameters(), "each is within its bounds, and they are not together"
 
 
 # ── proposals ───────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -86,8 +86,10 @@ def _effect(
         changes = {name: int(value) for name, value in values.items()}
     except ValueError as error:
         raise typer.BadParameter("values are integers; see: hypernode gov parameters", param_hint="--set") from error
-    market = all(name.startswith("market.") for name in changes)
-    return "market_parameter" if market else "staking_parameter", {"parameters": changes}
+    market = {name.startswith("market.") for name in changes}
+    if len(market) > 1:
+        raise typer.BadParameter("those of the market take a proposal of their own; make two", param_hint="--set")
+    return "market_parameter" if True in market else "staking_parameter", {"parameters": changes}
 
 
 def listing(state: State = None, json: Json = False) -> None:
@@ -179,14 +181,13 @@ def _show(proposal: ProposalView, json: bool) -> None:
     if json:
         write_json(proposal)
         return
-    effect = ", ".join(f"{name} {value}" for name, value in (proposal.payload or {}).items())
     fields(
         [
             ("proposal", proposal.id),
             ("title", proposal.title),
             ("by", proposal.proposer),
             ("kind", proposal.kind),
-            ("does", effect),
+            ("does", _words(proposal)),
             ("state", proposal.state),
             ("for", money(proposal.votes_for)),
             ("against", money(proposal.votes_against)),
@@ -198,3 +199,15 @@ def _show(proposal: ProposalView, json: bool) -> None:
             *(("own vote", f"{vote.choice} {money(vote.weight)} ({vote.stake})") for vote in proposal.votes),
         ]
     )
+
+
+def _words(proposal: ProposalView) -> str:
+    """What a proposal does, in words."""
+    from hypernode.cli.common import money
+
+    payload = proposal.payload or {}
+    if "parameters" in payload:
+        return ", ".join(f"sets {name} to {value}" for name, value in payload["parameters"].items())
+    if "amount" in payload:
+        return f"pays {money(payload['amount'])} from {payload['fund']} to {payload['project_id']}"
+    return ""

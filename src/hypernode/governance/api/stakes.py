@@ -134,4 +134,4 @@ async def staking(project: Project, governance: Room) -> StakingView:
 )
 async def distribute(project: Project, governance: Room) -> StakingView:
     """Share out what has come in for stakers."""
-    return await governance.stakes.distribute()
+    return await governance.stakes.distribute(project.project_id)

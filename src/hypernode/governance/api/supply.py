@@ -63,4 +63,4 @@ async def burn(
 )
 async def unlock(project: Project, governance: Room) -> UnlockView:
     """Unlock the next cycle."""
-    return await governance.supply.unlock()
+    return await governance.supply.unlock(project.project_id)
