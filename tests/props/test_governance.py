@@ -97,6 +97,16 @@ acts = st.lists(
 )
 
 
+def test_nobody_loses_by_how_often_rewards_are_distributed() -> None:
+    # A tenth of the supply, locked for a year: 10 µHYPER move the accumulator by nothing.
+    weight, balance = 400_000_000 * MICRO_PER_HYPER, 0
+    pool = Pool(staked=weight // 4, weight=weight)
+    for _ in range(10_000):
+        balance += 10
+        pool = rewards.distribute(pool, balance)
+    assert balance - 400 <= rewards.earned_since(pool, weight, 0) <= pool.held <= balance
+
+
 @given(acts)
 def test_rewards_are_those_of_sharing_out_one_by_one(history: list[tuple[str, int, int, int]]) -> None:
     """The accumulator pays what a loop over all stakers would, less what flooring leaves, and never more."""
