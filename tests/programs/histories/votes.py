@@ -54,7 +54,7 @@ class Votes(Both):
             before = state.proposals[number]
             match name:
                 case "activate":
-                    after = proposals.activate(before, state.pool, self.now, self.height)
+                    after = proposals.activate(before, proposals.Parameters(), state.pool, self.now, self.height)
                 case "cancel":
                     after = proposals.cancel(before, self.now)
                 case "finalize":

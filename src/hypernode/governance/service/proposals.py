@@ -72,9 +72,7 @@ class Proposals:
 
     @staticmethod
     def _activated(sitting: Sitting, proposal: Proposal) -> Proposal:
-        return proposals.activate(
-            proposal, sitting.parameters.voting, sitting.pool.weight, sitting.height, sitting.now
-        )
+        return proposals.activate(proposal, sitting.parameters.voting, sitting.pool.weight, sitting.height, sitting.now)
 
     async def activate(
         self, project_id: UUID, proposal_id: UUID, idempotency: Idempotency | None = None
