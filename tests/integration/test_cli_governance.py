@@ -103,6 +103,7 @@ async def test_proposing_and_voting(net: Network, hypernode: Run) -> None:
         ("--set", "a=b"),
         ("--set", "staking.shortest_days=30", "--set", "market.stakers_bps=200"),
         ("--pay", "x"),
+        ("--from", "incentive"),
         ("--set", "a=1", "--pay", "x", "--amount", "1 HYPER"),
     ):
         assert (await hypernode("gov", "propose", "t", *words))[0] == 2, words
@@ -128,12 +129,19 @@ async def test_judging(net: Network, hypernode: Run, tmp_path: Path) -> None:
     code, _, err = await hypernode("gov", "case", "vote", case, "against", project="other")
     assert code == EXIT_ERROR and "case.not_on_panel" in err
     assert not list(tmp_path.glob("config/votes/*")), "who does not judge keeps no vote"
+    judge_id = (await asked(hypernode, "whoami", project="judge-0"))["project_id"]
     for judge, ballot in enumerate(("for", "for", "for", "against")):
         code, _, err = await hypernode("gov", "case", "vote", case, ballot, project=f"judge-{judge}")
         assert code == 0 and "reveal it between" in err
     code, _, err = await hypernode("gov", "case", "vote", case, "against", project="judge-0")
     assert code == EXIT_ERROR and "was kept before" in err
     assert (await hypernode("gov", "case", "reveal", case))[0] == EXIT_ERROR
+    (kept,) = tmp_path.glob(f"config/votes/{case}.1.{judge_id}.json")
+    vote = kept.read_bytes()
+    kept.write_bytes(vote.replace(b'"salt":"', b'"salt":"x'))
+    code, _, err = await hypernode("gov", "case", "reveal", case, project="judge-0")
+    assert code == EXIT_ERROR and str(kept) in err
+    kept.write_bytes(vote)
     await earlier(net, "slashing_case", "drawn_at", 1)
     for judge in range(4):
         assert (await hypernode("gov", "case", "reveal", case, project=f"judge-{judge}"))[0] == 0
@@ -155,3 +163,18 @@ async def test_burning(net: Network, hypernode: Run) -> None:
     assert (burn["amount"], burn["reference"]) == (HYPER, "thanks")
     assert (await asked(hypernode, "supply"))["burned"] == HYPER
     assert "burned" in (await hypernode("supply"))[1]
+
+
+async def test_vesting(net: Network, hypernode: Run, database: str) -> None:
+    admin = ("admin", "--dsn", database)
+    assert (await hypernode(*admin, "vesting"))[0] != 0, "nobody was there to confirm it"
+    code, out, _ = await hypernode(*admin, "vesting", "--yes")
+    assert code == 0 and out == "84,603,487 HYPER locked\n"
+    assert "next unlock" in (await hypernode("supply"))[1]
+    assert "amount      6,768,279 HYPER" in (await hypernode(*admin, "unlock"))[1]
+    code, _, err = await hypernode(*admin, "unlock")
+    assert code == EXIT_ERROR and "the next cycle is due at 20" in err
+    assert (await hypernode(*admin, "operations", "client", "1 HYPER"))[1] == "1 HYPER paid to client\n"
+    code, _, err = await hypernode(*admin, "operations", "client", "9000000 HYPER")
+    assert code == EXIT_ERROR and "hint: 'hypernode supply'" in err
+    await net.adds_up()

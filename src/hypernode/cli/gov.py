@@ -42,7 +42,9 @@ def propose(
     ] = None,
     pay: Annotated[str | None, typer.Option(metavar="PROJECT-ID", help="A project to pay.")] = None,
     amount: Annotated[str | None, typer.Option(help="How much to pay it, as in '100 HYPER'.")] = None,
-    fund: Annotated[str, typer.Option("--from", help="What to pay it from: treasury or incentive.")] = "treasury",
+    fund: Annotated[
+        str | None, typer.Option("--from", help="What to pay it from: treasury, unless you say incentive.")
+    ] = None,
     stake: Annotated[str | None, typer.Option(help="By the weight of this stake, not the heaviest.")] = None,
     draft: Annotated[bool, typer.Option("--draft", help="Do not open the vote yet.")] = False,
     json: Json = False,
@@ -68,17 +70,17 @@ def propose(
 
 
 def _effect(
-    change: list[str] | None, pay: str | None, amount: str | None, fund: str
+    change: list[str] | None, pay: str | None, amount: str | None, fund: str | None
 ) -> tuple[str, dict[str, Any] | None]:
     """Kind and payload of a proposal."""
     from hypernode.cli.words import amount_of, pairs
 
-    if (pay is None) != (amount is None):
+    if (pay is None) != (amount is None) or (pay is None and fund is not None):
         raise typer.BadParameter("a payment needs both --pay and --amount", param_hint="--pay")
     if pay is not None and amount is not None:
         if change:
             raise typer.BadParameter("a proposal does one thing; make two", param_hint="--set")
-        return "treasury_spend", {"project_id": pay, "amount": amount_of(amount), "fund": fund}
+        return "treasury_spend", {"project_id": pay, "amount": amount_of(amount), "fund": fund or "treasury"}
     if not change:
         return "text", None
     values = pairs("--set", change)

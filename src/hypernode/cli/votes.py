@@ -12,6 +12,7 @@ from hypernode.client.config import config_path
 from hypernode.files import write_private
 from hypernode.governance import panels
 from hypernode.governance.panels import SALT_BYTES, Ballot
+from hypernode.governance.views.fields import Sha256
 from hypernode.kernel.errors import Conflict
 
 
@@ -27,7 +28,7 @@ class KeptVote(msgspec.Struct, frozen=True):
     """A vote and what hides it, in hex."""
 
     ballot: Ballot
-    salt: str
+    salt: Sha256
 
     def commitment(self, seat: Seat) -> str:
         """What is committed to."""
