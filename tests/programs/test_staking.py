@@ -106,7 +106,7 @@ def test_without_stakers_rewards_wait(network):
 
 
 def test_nobody_loses_by_how_often_rewards_are_distributed(network):
-    owner, tokens, stake = staker(network, 1_000_000 * HYPER, 365)
+    _, tokens, stake = staker(network, 1_000_000 * HYPER, 365)
     for _ in range(10):
         network.reward(3)  # less than moves the accumulator at this weight
     network.claim(stake, tokens)
