@@ -457,6 +457,19 @@ async def test_an_appeal_goes_to_others(net: Network, http: httpx.AsyncClient, c
     assert (await done(await http.post(f"/governance/cases/{case['id']}/advance")))["state"] == "upheld"
 
 
+async def test_nobody_is_kept_from_a_panel_by_reporting_them(
+    net: Network, http: httpx.AsyncClient, court: Court
+) -> None:
+    await net.admin.deposit("operator", 1_000 * HYPER)
+    stake = await opened(net.http("operator"), 1_000 * HYPER)
+    case = await court.report(http, stake=stake["id"])
+    for judge in court.projects.values():
+        await court.report(http, stake=(await judge.get("/stakes")).json()["items"][0]["id"])
+    assert (await court.judge(case, [AGAINST] * 4))["state"] == "dismissed"
+    found = (await http.get(f"/governance/cases/{case['id']}")).json()
+    assert {seat["project_id"] for seat in found["panel"]} == set(court.projects)
+
+
 async def test_reports_that_cannot_be(net: Network, http: httpx.AsyncClient, other: httpx.AsyncClient) -> None:
     stake = await opened(http)
     body = {"kind": "timeout", "evidence": "0" * 64}

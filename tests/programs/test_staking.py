@@ -105,6 +105,14 @@ def test_without_stakers_rewards_wait(network):
     assert 7 * HYPER - 1 <= world.balance(tokens) <= 7 * HYPER
 
 
+def test_nobody_loses_by_how_often_rewards_are_distributed(network):
+    _, tokens, stake = staker(network, 1_000_000 * HYPER, 365)
+    for _ in range(10):
+        network.reward(3)  # less than moves the accumulator at this weight
+    network.claim(stake, tokens)
+    assert network.world.balance(tokens) >= 30 - 4
+
+
 def test_nobody_stakes_into_rewards_that_came_in_before(network):
     world = network.world
     _, tokens, stake = staker(network)

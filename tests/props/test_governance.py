@@ -97,6 +97,16 @@ acts = st.lists(
 )
 
 
+def test_nobody_loses_by_how_often_rewards_are_distributed() -> None:
+    # A tenth of the supply, locked for a year: 10 µHYPER move the accumulator by nothing.
+    weight, balance = 400_000_000 * MICRO_PER_HYPER, 0
+    pool = Pool(staked=weight // 4, weight=weight)
+    for _ in range(10_000):
+        balance += 10
+        pool = rewards.distribute(pool, balance)
+    assert balance - 400 <= rewards.earned_since(pool, weight, 0) <= pool.held <= balance
+
+
 @given(acts)
 def test_rewards_are_those_of_sharing_out_one_by_one(history: list[tuple[str, int, int, int]]) -> None:
     """The accumulator pays what a loop over all stakers would, less what flooring leaves, and never more."""
@@ -297,6 +307,8 @@ def test_all_that_is_wrong_is_said_at_once_and_changes_nothing() -> None:
 def test_what_bounds_do_not_allow_any_more_is_as_by_default() -> None:
     found = restored({"staking.shortest_days": 30, "slashing.bond": 0, "gone": 5})
     assert found.staking.shortest_days == 30 and found.slashing == SlashingRules()
+    found = restored({"staking.shortest_days": 30, "staking.longest_days": 20, "market.treasury_bps": 2000})
+    assert found == Parameters(), "each is within its bounds, and they are not together"
 
 
 # ── proposals ───────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -31,6 +31,9 @@ fn distribute(accounts: &mut DistributeAccounts, _: &Input) -> Result {
     require!(total_weight > 0, errors::NOBODY_STAKES);
     let amount = sub(accounts.vault.amount(), pool.held)?;
     let grown = U128::product(amount, SCALE).divide(total_weight)?;
+    // What flooring leaves waits for the next time, else whoever distributes often enough would leave nothing to anybody.
+    let up = U128 { low: SCALE - 1, high: 0 };
+    let amount = grown.times(total_weight)?.plus(up)?.divide(SCALE)?.word()?;
     pool.accumulator = pool.accumulator.plus(grown)?;
     pool.held = add(pool.held, amount)?;
     pool.distributed = pool.distributed.saturating_add(amount);

@@ -9,7 +9,7 @@ mod generated;
 use generated::*;
 use interface::clock::Clock;
 use interface::math::{add as plus, later, mul, mul_div, share, sub};
-use interface::{Input, Record, RecordMut, Result, Seed, TokenAccount, clock, entrypoint, require, token};
+use interface::{Input, Record, RecordMut, Result, Seed, TokenAccount, U128, clock, entrypoint, require, token};
 
 entrypoint!(dispatch);
 
@@ -146,7 +146,11 @@ fn slash(accounts: &mut SlashAccounts, arguments: &SlashArguments, _: &Input) ->
 /// Without this, who stakes just before a distribution would take part in what came in before.
 #[inline(always)]
 fn require_distributed(pool: &Pool, rewards: &Record<rewards::Pool>, vault: &TokenAccount) -> Result {
-    require!(pool.weight == 0 || vault.amount() == rewards.held, errors::UNDISTRIBUTED);
+    if pool.weight == 0 {
+        return Ok(());
+    }
+    let waiting = sub(vault.amount(), rewards.held)?;
+    require!(U128::product(waiting, SCALE).divide(pool.weight)? == U128::ZERO, errors::UNDISTRIBUTED);
     Ok(())
 }
 

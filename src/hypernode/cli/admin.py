@@ -168,11 +168,14 @@ def ledger(json: Json = False) -> None:
         raise typer.Exit(1)
 
 
-def vesting() -> None:
+def vesting(yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False) -> None:
     """Issue and lock 84,603,487 HYPER, which come free in twelve cycles of 30 days: part burned, part for stakers, the
     rest for operations. Once; the first cycle is due at once."""
+    from hypernode.governance.unlocks import LOCKED
     from hypernode.kernel import money
 
+    if not yes:
+        typer.confirm(f"Issue {money.show(LOCKED)}, and begin to unlock them now?", abort=True, err=True)
     locked = _do(lambda admin: admin.begin_vesting())
     print(f"{money.show(locked)} locked")
 

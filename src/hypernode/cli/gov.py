@@ -42,7 +42,9 @@ def propose(
     ] = None,
     pay: Annotated[str | None, typer.Option(metavar="PROJECT-ID", help="A project to pay.")] = None,
     amount: Annotated[str | None, typer.Option(help="How much to pay it, as in '100 HYPER'.")] = None,
-    fund: Annotated[str, typer.Option("--from", help="What to pay it from: treasury or incentive.")] = "treasury",
+    fund: Annotated[
+        str | None, typer.Option("--from", help="What to pay it from: treasury, unless you say incentive.")
+    ] = None,
     stake: Annotated[str | None, typer.Option(help="By the weight of this stake, not the heaviest.")] = None,
     draft: Annotated[bool, typer.Option("--draft", help="Do not open the vote yet.")] = False,
     json: Json = False,
@@ -68,17 +70,17 @@ def propose(
 
 
 def _effect(
-    change: list[str] | None, pay: str | None, amount: str | None, fund: str
+    change: list[str] | None, pay: str | None, amount: str | None, fund: str | None
 ) -> tuple[str, dict[str, Any] | None]:
     """Kind and payload of a proposal."""
     from hypernode.cli.words import amount_of, pairs
 
-    if (pay is None) != (amount is None):
+    if (pay is None) != (amount is None) or (pay is None and fund is not None):
         raise typer.BadParameter("a payment needs both --pay and --amount", param_hint="--pay")
     if pay is not None and amount is not None:
         if change:
             raise typer.BadParameter("a proposal does one thing; make two", param_hint="--set")
-        return "treasury_spend", {"project_id": pay, "amount": amount_of(amount), "fund": fund}
+        return "treasury_spend", {"project_id": pay, "amount": amount_of(amount), "fund": fund or "treasury"}
     if not change:
         return "text", None
     values = pairs("--set", change)
@@ -86,8 +88,10 @@ def _effect(
         changes = {name: int(value) for name, value in values.items()}
     except ValueError as error:
         raise typer.BadParameter("values are integers; see: hypernode gov parameters", param_hint="--set") from error
-    market = all(name.startswith("market.") for name in changes)
-    return "market_parameter" if market else "staking_parameter", {"parameters": changes}
+    market = {name.startswith("market.") for name in changes}
+    if len(market) > 1:
+        raise typer.BadParameter("those of the market take a proposal of their own; make two", param_hint="--set")
+    return "market_parameter" if True in market else "staking_parameter", {"parameters": changes}
 
 
 def listing(state: State = None, json: Json = False) -> None:
@@ -179,14 +183,13 @@ def _show(proposal: ProposalView, json: bool) -> None:
     if json:
         write_json(proposal)
         return
-    effect = ", ".join(f"{name} {value}" for name, value in (proposal.payload or {}).items())
     fields(
         [
             ("proposal", proposal.id),
             ("title", proposal.title),
             ("by", proposal.proposer),
             ("kind", proposal.kind),
-            ("does", effect),
+            ("does", _words(proposal)),
             ("state", proposal.state),
             ("for", money(proposal.votes_for)),
             ("against", money(proposal.votes_against)),
@@ -198,3 +201,15 @@ def _show(proposal: ProposalView, json: bool) -> None:
             *(("own vote", f"{vote.choice} {money(vote.weight)} ({vote.stake})") for vote in proposal.votes),
         ]
     )
+
+
+def _words(proposal: ProposalView) -> str:
+    """What a proposal does, in words."""
+    from hypernode.cli.common import money
+
+    payload = proposal.payload or {}
+    if "parameters" in payload:
+        return ", ".join(f"sets {name} to {value}" for name, value in payload["parameters"].items())
+    if "amount" in payload:
+        return f"pays {money(payload['amount'])} from {payload['fund']} to {payload['project_id']}"
+    return ""

@@ -48,9 +48,12 @@ def report(
     import hashlib
 
     from hypernode.cli.common import connect, money, say, write_json
+    from hypernode.governance.slashing import Kind
     from hypernode.governance.views.cases import CaseRequest
     from hypernode.kernel import decode
 
+    if kind not in list(Kind):
+        raise typer.BadParameter(f"write one of: {', '.join(Kind)}", param_hint="KIND")
     with evidence.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
     plain = {"kind": kind, "evidence": digest, "stake": stake, "node": node}
@@ -102,19 +105,21 @@ def vote(
     A vote that is not revealed does not count.
     """
     from hypernode.cli.common import connect, say
-    from hypernode.cli.votes import keep, load
+    from hypernode.cli.votes import Seat, keep, load
     from hypernode.governance.panels import Ballot
-    from hypernode.kernel.errors import Conflict
+    from hypernode.kernel.errors import Conflict, NotOnPanel
 
     if ballot not in list(Ballot):
         raise typer.BadParameter("write for or against", param_hint="BALLOT")
     with connect() as client:
         found = client.governance.case(case)
-        kept = load(found.id, found.round) or keep(found.id, found.round, Ballot(ballot))
+        if found.role != "judge":
+            raise NotOnPanel()
+        seat = Seat(found.id, found.round, client.whoami().project_id)
+        kept = load(seat) or keep(seat, Ballot(ballot))
         if kept.ballot != ballot:
             raise Conflict(f"a vote {kept.ballot} the report was kept before; it can be committed, no other")
-        project_id = client.whoami().project_id
-        view = client.governance.commit(case, kept.commitment(found.id, found.round, project_id))
+        view = client.governance.commit(case, kept.commitment(seat))
         _show(view, json)
     say(f"reveal it between {view.commit_ends_at} and {view.reveal_ends_at}: hypernode gov case reveal {case}")
 
@@ -122,12 +127,12 @@ def vote(
 def reveal(case: CaseId, json: Json = False) -> None:
     """Show the vote that was committed to, once the time to commit is over."""
     from hypernode.cli.common import connect
-    from hypernode.cli.votes import load
+    from hypernode.cli.votes import Seat, load
     from hypernode.kernel.errors import NotFound
 
     with connect() as client:
         found = client.governance.case(case)
-        kept = load(found.id, found.round)
+        kept = load(Seat(found.id, found.round, client.whoami().project_id))
         if kept is None:
             raise NotFound("no vote on this round of the case was kept here; reveal it where you committed to it")
         _show(client.governance.reveal(case, kept.ballot, kept.salt), json)
@@ -173,6 +178,7 @@ def _show(case: CaseView, json: bool) -> None:
             ("commit until", when(case.commit_ends_at)),
             ("reveal until", when(case.reveal_ends_at)),
             ("appeal until", when(case.appeal_ends_at)),
+            ("panel", "nobody could be drawn" if case.phase and not case.panel else ""),
             *(("judge", f"{one.project_id} {seat(one.committed, one.ballot)}") for one in case.panel),
         ]
     )

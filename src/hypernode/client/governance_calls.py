@@ -20,6 +20,7 @@ from hypernode.governance.views.proposals import (
 )
 from hypernode.governance.views.stakes import AddRequest, StakePage, StakeRequest, StakeView, StakingView
 from hypernode.governance.views.supply import BurnPage, BurnRequest, BurnView, SupplyView, UnlockView
+from hypernode.kernel import decode
 
 
 def stakes(cursor: str | None) -> Call[StakePage]:
@@ -78,8 +79,8 @@ def propose(request: ProposalRequest, key: str) -> Call[ProposalView]:
 
 
 def vote(proposal_id: str, choice: Choice, stake_id: str | None, key: str) -> Call[ProposalView]:
-    """Vote with one stake, or with all."""
-    body = msgspec.json.encode(msgspec.convert({"choice": choice, "stake": stake_id}, VoteRequest))
+    """Vote with one stake, or with all. Raises InvalidInput for a stake that is no id."""
+    body = msgspec.json.encode(decode.from_plain({"choice": choice, "stake": stake_id}, VoteRequest))
     return post(f"/governance/proposals/{segment(proposal_id)}/votes", body, ProposalView, key)
 
 

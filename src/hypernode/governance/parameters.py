@@ -107,13 +107,15 @@ def values(parameters: Parameters) -> dict[str, int]:
 
 
 def restored(stored: Mapping[str, Any]) -> Parameters:
-    """The parameters with what votes have changed. What bounds of today would not allow any more is as by default."""
-    groups = asdict(Parameters())
+    """The parameters with what votes have changed. What bounds of today would not allow any more is as by default;
+    if that is several of them together, their whole group is."""
+    defaults = asdict(Parameters())
+    groups = dict(defaults)
     for name, value in stored.items():
         if _problem(name, value) is None:
             group, _, field = name.partition(".")
             groups[group] = replace(groups[group], **{field: value})
-    return Parameters(**groups)
+    return Parameters(**groups | {group: defaults[group] for group in _together(Parameters(**groups))})
 
 
 def changed(parameters: Parameters, changes: Mapping[str, Any]) -> Parameters:
@@ -124,7 +126,7 @@ def changed(parameters: Parameters, changes: Mapping[str, Any]) -> Parameters:
         for name, value in changes.items():
             group, _, field = name.partition(".")
             groups[group] = replace(groups[group], **{field: value})
-        errors = [FieldError("$", problem) for problem in _together(Parameters(**groups))]
+        errors = [FieldError("$", problem) for problem in _together(Parameters(**groups)).values()]
     if errors:
         raise ParameterOutOfBounds("the parameters cannot be changed like this", errors=errors)
     return Parameters(**groups)
@@ -139,13 +141,14 @@ def _problem(name: str, value: Any) -> FieldError | None:
     return None
 
 
-def _together(parameters: Parameters) -> list[str]:
+def _together(parameters: Parameters) -> dict[str, str]:
+    """What is wrong between the parameters of a group, by group."""
     staking, voting, market = parameters.staking, parameters.voting, parameters.market
-    problems = []
+    problems = {}
     if staking.shortest_days > staking.longest_days:
-        problems.append("the shortest lock would be longer than the longest")
+        problems["staking"] = "the shortest lock would be longer than the longest"
     if voting.expiry_seconds < voting.timelock_seconds + DAY_S:
-        problems.append("between timelock and expiry there must be a day to execute")
+        problems["voting"] = "between timelock and expiry there must be a day to execute"
     if market.operator_bps < LEAST_OPERATOR_BPS:
-        problems.append(f"the operator must be left {LEAST_OPERATOR_BPS} bps of every price")
+        problems["market"] = f"the operator must be left {LEAST_OPERATOR_BPS} bps of every price"
     return problems

@@ -30,6 +30,7 @@ from hypernode.kernel.errors import (
     WeightTooLow,
 )
 from hypernode.kernel.money import BPS, show
+from hypernode.kernel.times import moment, rfc3339
 
 TITLE_BYTES: Final = 100
 PAYLOAD_BYTES: Final = 256
@@ -244,7 +245,6 @@ def _require(proposal: Proposal, state: State) -> None:
         raise ProposalStateWrong(f"the proposal is {proposal.state}, not {state}")
 
 
-def _after(moment: int | None, now: int, meanwhile: str) -> None:
-    if moment is None or now < moment:
-        wait = (moment or 0) - now
-        raise TooEarly(f"{meanwhile} for {wait} s more", extra={"wait_s": wait})
+def _after(at: int | None, now: int, meanwhile: str) -> None:
+    if at is None or now < at:
+        raise TooEarly(f"{meanwhile} until {rfc3339(moment(at or 0))}", extra={"wait_s": (at or 0) - now})

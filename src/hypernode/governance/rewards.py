@@ -31,17 +31,21 @@ class Pool(msgspec.Struct, frozen=True, kw_only=True):
 
 def distribute(pool: Pool, balance: int) -> Pool:
     """Share out what has come in: what the stakers' account holds beyond what was distributed before. Without any
-    weight it is held back for the next time. Raises InvariantViolated if the account holds less than it owes."""
+    weight it is held back for the next time, and so is what flooring leaves: else whoever distributes often enough,
+    a little at a time, would leave nothing to anybody. Raises InvariantViolated if the account holds less than it
+    owes."""
     reward = balance - pool.held
     if reward < 0:
         raise InvariantViolated(f"stakers are owed {pool.held} µHYPER, and there are {balance}")
     if reward == 0 or pool.weight == 0:
         return pool
+    grown = reward * SCALE // pool.weight
+    shared = -(-grown * pool.weight // SCALE)
     return msgspec.structs.replace(
         pool,
-        accumulator=pool.accumulator + reward * SCALE // pool.weight,
-        held=pool.held + reward,
-        distributed=pool.distributed + reward,
+        accumulator=pool.accumulator + grown,
+        held=pool.held + shared,
+        distributed=pool.distributed + shared,
     )
 
 

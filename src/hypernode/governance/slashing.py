@@ -34,6 +34,7 @@ from hypernode.kernel.errors import (
     WrongReveal,
 )
 from hypernode.kernel.money import share
+from hypernode.kernel.times import moment, rfc3339
 
 LEAST_VOTES: Final = 3
 REWARD_BPS: Final = 1000
@@ -190,7 +191,11 @@ def reveal(case: Case, voter: UUID, ballot: Ballot, salt: bytes, now: int) -> Ca
     WrongReveal."""
     at = phase(case, now)
     if at is Phase.COMMIT:
-        raise TooEarly("votes are revealed when the time to commit is over, so that nobody votes as others did")
+        end = case.commit_ends_at or 0
+        raise TooEarly(
+            f"votes are revealed from {rfc3339(moment(end))} on, so that nobody votes as others did",
+            extra={"wait_s": end - now},
+        )
     if at is Phase.OVER:
         raise TooLate("the time to reveal votes is over")
     if len(salt) != SALT_BYTES:
@@ -208,7 +213,8 @@ def reveal(case: Case, voter: UUID, ballot: Ballot, salt: bytes, now: int) -> Ca
 def close_round(case: Case, now: int) -> Case:
     """Count the votes after the time to reveal. Raises CaseStateWrong, TooEarly."""
     if phase(case, now) is not Phase.OVER:
-        raise TooEarly("the panel is still voting", extra={"wait_s": (case.reveal_ends_at or 0) - now})
+        end = case.reveal_ends_at or 0
+        raise TooEarly(f"the panel votes until {rfc3339(moment(end))}", extra={"wait_s": end - now})
     votes_for, votes_against = count(case)
     carried = votes_for > votes_against
     if case.round == 1:
@@ -240,7 +246,7 @@ def execute(case: Case, now: int) -> Case:
         _require(case, State.CONFIRMED)
         end = case.appeal_ends_at or 0
         if now <= end:
-            raise TooEarly("the accused may still appeal", extra={"wait_s": end - now + 1})
+            raise TooEarly(f"the accused may appeal until {rfc3339(moment(end))}", extra={"wait_s": end - now + 1})
     return replace(case, state=State.EXECUTED)
 
 

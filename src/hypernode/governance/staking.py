@@ -27,6 +27,7 @@ from hypernode.kernel.errors import (
     StakeStateWrong,
 )
 from hypernode.kernel.money import MICRO_PER_HYPER, share, show
+from hypernode.kernel.times import moment, rfc3339
 
 DAY_S: Final = 86_400
 
@@ -122,7 +123,7 @@ def withdraw(stake: Stake, pool: Pool, now: int) -> tuple[Stake, Pool, int]:
     _require(stake, StakeState.UNSTAKING, "withdrawn")
     free_at = stake.free_at or 0
     if now < free_at:
-        raise StakeCooling(f"the stake is free in {free_at - now} s", extra={"free_in_s": free_at - now})
+        raise StakeCooling(f"the stake is free at {rfc3339(moment(free_at))}", extra={"free_in_s": free_at - now})
     amount = stake.amount
     return replace(stake, state=StakeState.WITHDRAWN, amount=0), replace(pool, staked=pool.staked - amount), amount
 

@@ -8,6 +8,7 @@ import msgspec
 
 from hypernode.kernel.errors import UnlockNotDue
 from hypernode.kernel.money import MICRO_PER_HYPER, share
+from hypernode.kernel.times import moment, rfc3339
 
 LOCKED: Final = 84_603_487 * MICRO_PER_HYPER
 FIRST_UNLOCK: Final = 6_768_279 * MICRO_PER_HYPER
@@ -43,7 +44,7 @@ def unlock(vesting: Vesting, now: int) -> tuple[Vesting, Unlock]:
         raise UnlockNotDue("all cycles have been unlocked")
     due = vesting.start + vesting.cycles * CYCLE_S
     if now < due:
-        raise UnlockNotDue(f"the next cycle is due in {due - now} s", extra={"due_in_s": due - now})
+        raise UnlockNotDue(f"the next cycle is due at {rfc3339(moment(due))}", extra={"due_in_s": due - now})
     amount = FIRST_UNLOCK if vesting.cycles == 0 else LATER_UNLOCK
     burned, stakers = share(amount, BURN_BPS), share(amount, STAKERS_BPS)
     parts = Unlock(vesting.cycles, amount, burned, stakers, amount - burned - stakers)

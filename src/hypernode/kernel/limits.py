@@ -67,6 +67,8 @@ SECRET_CHARS: Final = 8 * KIB
 SECRETS_PER_PROJECT: Final = 100
 
 # governance
+ACTS_PER_PROJECT: Final = 32
+"""Acts of one project that may wait for their turn at a coordinator."""
 STAKES_PER_PROJECT: Final = 1000
 PROPOSALS_PER_PROJECT: Final = 100
 REPORTS_PER_STAKE: Final = 65_535

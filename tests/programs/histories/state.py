@@ -43,7 +43,7 @@ class State:
 
     def distributed(self) -> None:
         waiting = self.balances["rewards"] - self.rewards.held
-        require(self.pool.weight == 0 or waiting == 0, "Undistributed")
+        require(self.pool.weight == 0 or waiting * staking.SCALE < self.pool.weight, "Undistributed")
 
     def pay(self, job: escrow.Job, payment: escrow.Payment) -> None:
         if payment.operator:

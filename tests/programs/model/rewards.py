@@ -21,13 +21,14 @@ class Rewards(msgspec.Struct, frozen=True):
 def distribute(rewards: Rewards, balance: int, total_weight: int) -> Rewards:
     """Give what came in, `balance` less what is held, to those who stake now. Refuses when nobody does: it waits.
 
-    What flooring leaves stays held, and belongs to nobody.
+    What flooring leaves waits for the next time.
     """
     require(total_weight > 0, "NobodyStakes")
-    amount = balance - rewards.held
+    grown = (balance - rewards.held) * SCALE // total_weight
+    amount = -(-grown * total_weight // SCALE)
     return replace(
         rewards,
-        accumulator=rewards.accumulator + amount * SCALE // total_weight,
+        accumulator=rewards.accumulator + grown,
         held=rewards.held + amount,
         distributed=rewards.distributed + amount,
     )

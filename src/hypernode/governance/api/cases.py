@@ -8,7 +8,7 @@ from uuid import UUID
 from litestar import Controller, get, post
 from litestar.params import JSONBody, QueryParameter
 
-from hypernode.governance.api.common import BROKE, KEY, LARGE, REPEATED, WRONG, CaseId, Room, idempotency_of
+from hypernode.governance.api.common import BROKE, KEY, LARGE, REPEATED, WRONG, CaseId, Room, idempotency_of, refusals
 from hypernode.governance.slashing import State
 from hypernode.governance.views.cases import CasePage, CaseRequest, CaseView, CommitRequest, RevealRequest
 from hypernode.httpapi import Cursor, Decoded, IdempotencyKey, Limit, Project, problems
@@ -45,7 +45,7 @@ class CaseController(Controller):
         "The stake is frozen until the case ends.",
         dto=Decoded[CaseRequest],
         return_dto=None,
-        responses=problems(
+        responses=refusals(
             s402=BROKE,
             s404="There is no such stake, or no such node.",
             s409=f"The stake was withdrawn. {REPEATED}",
@@ -76,7 +76,7 @@ class CaseController(Controller):
         dto=Decoded[CommitRequest],
         return_dto=None,
         status_code=200,
-        responses=problems(s403="The project is not on the panel.", s404=UNKNOWN, s409=STATE, s413=LARGE, s422=WRONG),
+        responses=refusals(s403="The project is not on the panel.", s404=UNKNOWN, s409=STATE, s413=LARGE, s422=WRONG),
     )
     async def commit(
         self,
@@ -96,7 +96,7 @@ class CaseController(Controller):
         dto=Decoded[RevealRequest],
         return_dto=None,
         status_code=200,
-        responses=problems(
+        responses=refusals(
             s403="The project is not on the panel, or committed to something else.",
             s404=UNKNOWN,
             s409=STATE,
@@ -120,7 +120,7 @@ class CaseController(Controller):
         "/{case_id:uuid}/appeal",
         summary="Appeal to a fresh panel",
         status_code=200,
-        responses=problems(s403="Only the accused may.", s404=UNKNOWN, s409=STATE, s422=KEY),
+        responses=refusals(s403="Only the accused may.", s404=UNKNOWN, s409=STATE, s422=KEY),
     )
     async def appeal(
         self, case_id: CaseId, project: Project, governance: Room, idempotency_key: IdempotencyKey = None
@@ -136,7 +136,7 @@ class CaseController(Controller):
         "may; "
         "the coordinator does so by itself.",
         status_code=200,
-        responses=problems(s404=UNKNOWN, s409=STATE, s422=KEY),
+        responses=refusals(s404=UNKNOWN, s409=STATE, s422=KEY),
     )
     async def advance(
         self, case_id: CaseId, project: Project, governance: Room, idempotency_key: IdempotencyKey = None

@@ -7,10 +7,11 @@ from uuid import UUID
 
 import msgspec
 from litestar.di import NamedDependency
+from litestar.openapi.datastructures import ResponseSpec
 from litestar.params import PathParameter, SkipValidation
 
 from hypernode.governance.service.governance import Governance
-from hypernode.httpapi import fingerprint
+from hypernode.httpapi import fingerprint, problems
 from hypernode.tenancy.model import Idempotency
 from hypernode.tenancy.service import check_idempotency_key
 
@@ -24,6 +25,11 @@ REPEATED = "The Idempotency-Key came with another request before."
 WRONG = "The request has errors."
 LARGE = "The body is too large."
 KEY = "The Idempotency-Key cannot be kept."
+
+
+def refusals(**meaning: str) -> dict[int, ResponseSpec]:
+    """The OpenAPI responses of what an act refuses: `problems`, and that acts come one after another."""
+    return problems(s429="Too many acts of the project wait for their turn.", **meaning)
 
 
 def idempotency_of(key: str | None, act: str, subject: UUID | None = None, request: Any = None) -> Idempotency | None:

@@ -7,7 +7,7 @@ from typing import Annotated
 from litestar import Controller, get, post
 from litestar.params import JSONBody, QueryParameter
 
-from hypernode.governance.api.common import KEY, LARGE, WRONG, ProposalId, Room, idempotency_of
+from hypernode.governance.api.common import KEY, LARGE, WRONG, ProposalId, Room, idempotency_of, refusals
 from hypernode.governance.proposals import State
 from hypernode.governance.views.proposals import (
     ParameterList,
@@ -56,7 +56,7 @@ class ProposalController(Controller):
         dto=Decoded[ProposalRequest],
         return_dto=None,
         request_max_body_size=BODY_BYTES,
-        responses=problems(
+        responses=refusals(
             s403="The stake has too little weight, or this network cannot carry out proposals of this kind.",
             s404="The project has no such stake, or there is no such project to pay.",
             s409="The project has too many open proposals.",
@@ -84,7 +84,7 @@ class ProposalController(Controller):
         "/{proposal_id:uuid}/activate",
         summary="Open the vote on a draft",
         status_code=200,
-        responses=problems(s403="Only who proposed it may.", s404=UNKNOWN, s409=STATE, s422=KEY),
+        responses=refusals(s403="Only who proposed it may.", s404=UNKNOWN, s409=STATE, s422=KEY),
     )
     async def activate(
         self, proposal_id: ProposalId, project: Project, governance: Room, idempotency_key: IdempotencyKey = None
@@ -97,7 +97,7 @@ class ProposalController(Controller):
         "/{proposal_id:uuid}/cancel",
         summary="Take a proposal back",
         status_code=200,
-        responses=problems(s403="Only who proposed it may.", s404=UNKNOWN, s409=STATE, s422=KEY),
+        responses=refusals(s403="Only who proposed it may.", s404=UNKNOWN, s409=STATE, s422=KEY),
     )
     async def cancel_proposal(
         self, proposal_id: ProposalId, project: Project, governance: Room, idempotency_key: IdempotencyKey = None
@@ -113,7 +113,7 @@ class ProposalController(Controller):
         "the vote began.",
         dto=Decoded[VoteRequest],
         return_dto=None,
-        responses=problems(
+        responses=refusals(
             s403="No stake of the project had weight.",
             s404="There is no such proposal, or the project has no such stake.",
             s409="The stakes have voted, or the vote is not open.",
@@ -138,7 +138,7 @@ class ProposalController(Controller):
         summary="Count the votes, or let an old proposal expire",
         description="Anyone may; the coordinator does so by itself soon after the time.",
         status_code=200,
-        responses=problems(s404=UNKNOWN, s409=STATE, s422=KEY),
+        responses=refusals(s404=UNKNOWN, s409=STATE, s422=KEY),
     )
     async def finalize(
         self, proposal_id: ProposalId, project: Project, governance: Room, idempotency_key: IdempotencyKey = None
@@ -154,7 +154,7 @@ class ProposalController(Controller):
         "as "
         "things are, nothing happens and it can be tried again until it expires.",
         status_code=200,
-        responses=problems(
+        responses=refusals(
             s404=UNKNOWN,
             s409="It is not the time for it, or the fund does not hold enough.",
             s422="The parameters cannot be changed like this any more.",

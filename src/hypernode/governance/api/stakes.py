@@ -5,7 +5,7 @@ from __future__ import annotations
 from litestar import Controller, get, post
 from litestar.params import JSONBody
 
-from hypernode.governance.api.common import BROKE, KEY, LARGE, REPEATED, WRONG, Room, StakeId, idempotency_of
+from hypernode.governance.api.common import BROKE, KEY, LARGE, REPEATED, WRONG, Room, StakeId, idempotency_of, refusals
 from hypernode.governance.views.stakes import AddRequest, StakePage, StakeRequest, StakeView, StakingView
 from hypernode.httpapi import Cursor, Decoded, IdempotencyKey, Limit, Project, problems
 from hypernode.kernel import limits
@@ -36,7 +36,7 @@ class StakeController(Controller):
         "`amount · (365 + 3 · days) // 365`.",
         dto=Decoded[StakeRequest],
         return_dto=None,
-        responses=problems(s402=BROKE, s409=REPEATED, s413=LARGE, s422=WRONG),
+        responses=refusals(s402=BROKE, s409=REPEATED, s413=LARGE, s422=WRONG),
     )
     async def open_stake(
         self,
@@ -61,7 +61,7 @@ class StakeController(Controller):
         dto=Decoded[AddRequest],
         return_dto=None,
         status_code=200,
-        responses=problems(s402=BROKE, s404=UNKNOWN, s409="It is not active, or under report.", s413=LARGE, s422=WRONG),
+        responses=refusals(s402=BROKE, s404=UNKNOWN, s409="It is not active, or under report.", s413=LARGE, s422=WRONG),
     )
     async def add_to_stake(
         self,
@@ -81,7 +81,7 @@ class StakeController(Controller):
         description="It weighs nothing from now on, and can be withdrawn after a cooldown as long as its lock, once no "
         "report is open.",
         status_code=200,
-        responses=problems(s404=UNKNOWN, s409="It is not active.", s422=KEY),
+        responses=refusals(s404=UNKNOWN, s409="It is not active.", s422=KEY),
     )
     async def unstake(
         self, stake_id: StakeId, project: Project, governance: Room, idempotency_key: IdempotencyKey = None
@@ -94,7 +94,7 @@ class StakeController(Controller):
         "/{stake_id:uuid}/withdraw",
         summary="Withdraw an ended stake",
         status_code=200,
-        responses=problems(s404=UNKNOWN, s409="It has not been ended, is cooling down, or is under report.", s422=KEY),
+        responses=refusals(s404=UNKNOWN, s409="It has not been ended, is cooling down, or is under report.", s422=KEY),
     )
     async def withdraw(
         self, stake_id: StakeId, project: Project, governance: Room, idempotency_key: IdempotencyKey = None
@@ -108,7 +108,7 @@ class StakeController(Controller):
         summary="Claim a stake's rewards",
         description="Also of one that was ended, withdrawn or reported.",
         status_code=200,
-        responses=problems(s404=UNKNOWN, s409="There is nothing to claim.", s422=KEY),
+        responses=refusals(s404=UNKNOWN, s409="There is nothing to claim.", s422=KEY),
     )
     async def claim(
         self, stake_id: StakeId, project: Project, governance: Room, idempotency_key: IdempotencyKey = None
@@ -130,8 +130,8 @@ async def staking(project: Project, governance: Room) -> StakingView:
     description="Anyone may. It also happens before every change of a weight and every claim.",
     tags=["governance"],
     status_code=200,
-    responses=problems(s409="Nobody stakes."),
+    responses=refusals(s409="Nobody stakes."),
 )
 async def distribute(project: Project, governance: Room) -> StakingView:
     """Share out what has come in for stakers."""
-    return await governance.stakes.distribute()
+    return await governance.stakes.distribute(project.project_id)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from litestar import get, post
 from litestar.params import JSONBody
 
-from hypernode.governance.api.common import BROKE, LARGE, REPEATED, WRONG, Room, idempotency_of
+from hypernode.governance.api.common import BROKE, LARGE, REPEATED, WRONG, Room, idempotency_of, refusals
 from hypernode.governance.views.supply import BurnPage, BurnRequest, BurnView, SupplyView, UnlockView
 from hypernode.httpapi import PUBLIC, Cursor, Decoded, IdempotencyKey, Limit, Project, problems
 from hypernode.kernel import limits
@@ -44,7 +44,7 @@ async def supply(governance: Room) -> SupplyView:
     tags=["governance"],
     dto=Decoded[BurnRequest],
     return_dto=None,
-    responses=problems(s402=BROKE, s409=REPEATED, s413=LARGE, s422=WRONG),
+    responses=refusals(s402=BROKE, s409=REPEATED, s413=LARGE, s422=WRONG),
 )
 async def burn(
     data: JSONBody[BurnRequest], project: Project, governance: Room, idempotency_key: IdempotencyKey = None
@@ -59,8 +59,8 @@ async def burn(
     summary="Unlock the next cycle",
     description="Once it is due. Anyone may; the coordinator does so by itself.",
     tags=["governance"],
-    responses=problems(s409="No unlock is due."),
+    responses=refusals(s409="No unlock is due."),
 )
 async def unlock(project: Project, governance: Room) -> UnlockView:
     """Unlock the next cycle."""
-    return await governance.supply.unlock()
+    return await governance.supply.unlock(project.project_id)

@@ -7,6 +7,8 @@ import logging
 from typing import Any, Final
 from uuid import UUID
 
+import asyncpg
+
 from hypernode.governance import store, unlocks
 from hypernode.governance.proposals import State
 from hypernode.governance.service.cases import Cases
@@ -43,9 +45,10 @@ class Duties:
             except Unavailable:
                 raise
             except Conflict as error:
-                log.debug("%s %s: %s", row["what"], row["id"], error)  # somebody else was faster
-            except HypernodeError as error:
-                log.warning("%s %s cannot be brought further: %s", row["what"], row["id"], error)
+                log.debug("%s: %s", _named(row), error)  # somebody else was faster
+            except (HypernodeError, asyncpg.IntegrityConstraintViolationError) as error:
+                # Also where what governance holds and the ledger differ: then nothing of it happens, and jobs go on.
+                log.warning("%s cannot be brought further: %s", _named(row), error)
         return done
 
     async def _do(self, row: Any, now: int) -> None:
@@ -69,3 +72,7 @@ class Duties:
         except HypernodeError:
             await self._proposals.postpone(proposal_id, now)
             raise
+
+
+def _named(row: Any) -> str:
+    return f"{row['what']} {row['id'] or ''}".rstrip()

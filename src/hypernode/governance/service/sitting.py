@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
-from collections.abc import Awaitable, Callable
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from datetime import datetime
 from typing import Any, Final, TypeVar
 from uuid import UUID
@@ -17,7 +20,8 @@ from hypernode.events.model import Event
 from hypernode.events.service import record
 from hypernode.governance import rewards, store
 from hypernode.governance.views.supply import BurnView
-from hypernode.kernel.errors import FundTooSmall, InsufficientFunds
+from hypernode.kernel import limits
+from hypernode.kernel.errors import FundTooSmall, InsufficientFunds, Overloaded
 from hypernode.kernel.ids import uuid7
 from hypernode.kernel.money import show
 from hypernode.kernel.times import rfc3339, unix
@@ -122,7 +126,8 @@ class Sitting:
 
 
 class Acts:
-    """Runs acts of governance, one after another, also over several coordinators."""
+    """Runs acts of governance, one after another, also over several coordinators. Those that wait here for their turn
+    keep no connection to the database from anybody else."""
 
     def __init__(self, pool: Pool, ledger: Ledger, hints: Hints, clock: Clock = lambda at: at) -> None:
         """`clock` makes the time that counts from the database's."""
@@ -130,6 +135,8 @@ class Acts:
         self._ledger = ledger
         self._hints = hints
         self._clock = clock
+        self._turn = asyncio.Lock()
+        self._waiting: Counter[UUID | None] = Counter()
 
     async def act(
         self,
@@ -140,7 +147,7 @@ class Acts:
         idempotency: Idempotency | None = None,
     ) -> T:
         """Do `work` wholly or not at all. Repeated with the same idempotency key it is done once, and gets the same
-        answer of type `kind`."""
+        answer of type `kind`. Raises Overloaded when the project has too many waiting, and whatever `work` raises."""
         told: set[UUID] = set()
 
         async def transaction(connection: Connection) -> T:
@@ -159,12 +166,26 @@ class Acts:
             )
             return result
 
-        try:
-            result = await run_transaction(self.pool, transaction, idempotent=idempotency is not None)
-        except asyncpg.UniqueViolationError:
-            result = await run_transaction(self.pool, transaction)  # the key's twin in another room was faster
+        async with self._turn_of(project_id):
+            try:
+                result = await run_transaction(self.pool, transaction, idempotent=idempotency is not None)
+            except asyncpg.UniqueViolationError:
+                result = await run_transaction(self.pool, transaction)  # the key's twin in another room was faster
         self._hints.events.give(told)
         return result
+
+    @asynccontextmanager
+    async def _turn_of(self, project_id: UUID | None) -> AsyncIterator[None]:
+        if self._waiting[project_id] >= limits.ACTS_PER_PROJECT:
+            raise Overloaded(f"{limits.ACTS_PER_PROJECT} acts of this project wait for their turn")
+        self._waiting[project_id] += 1
+        try:
+            async with self._turn:
+                yield
+        finally:
+            self._waiting[project_id] -= 1
+            if not self._waiting[project_id]:
+                del self._waiting[project_id]
 
     def time(self, now: datetime) -> datetime:
         """The time that counts, from the database's."""

@@ -95,7 +95,7 @@ class Stakes:
 
         return await self._acts.act("reward.claim", StakeView, work, project_id, idempotency)
 
-    async def distribute(self) -> StakingView:
+    async def distribute(self, project_id: UUID | None = None) -> StakingView:
         """Share out what has come in for stakers; anyone may. Raises NobodyStakes."""
 
         async def work(sitting: Sitting) -> StakingView:
@@ -104,7 +104,7 @@ class Stakes:
             await sitting.distribute()
             return _staking_view(sitting.pool, await sitting.balance(AccountKind.STAKERS))
 
-        return await self._acts.act("reward.distribute", StakingView, work)
+        return await self._acts.act("reward.distribute", StakingView, work, project_id)
 
     async def view(self, project_id: UUID, stake_id: UUID) -> StakeView:
         """A project's stake. Raises NotFound."""

@@ -53,7 +53,7 @@ class Supply:
 
         return await self._acts.act("vesting.begin", Vesting, work)
 
-    async def unlock(self) -> UnlockView:
+    async def unlock(self, project_id: UUID | None = None) -> UnlockView:
         """Unlock the next cycle, if it is due: part is burned, part is for stakers, the rest for operations. Anyone
         may. Raises UnlockNotDue."""
 
@@ -77,7 +77,7 @@ class Supply:
             await sitting.move(AccountKind.VESTING, AccountKind.OPERATIONS, parts.operations, Cause.UNLOCK)
             return unlock_view(parts, rfc3339(sitting.at))
 
-        return await self._acts.act("unlock", UnlockView, work)
+        return await self._acts.act("unlock", UnlockView, work, project_id)
 
     async def spend_operations(self, project_id: UUID, amount: int) -> None:
         """Pay a project out of operations, by the admin. Raises FundTooSmall."""

@@ -97,7 +97,7 @@ create table vote (
     weight bigint not null check (weight > 0),
     choice text not null check (choice in ('for', 'against', 'abstain')),
     at timestamptz not null,
-    primary key (proposal_id, stake_id)
+    primary key (proposal_id, voter, stake_id)
 );
 create trigger vote_is_history before update or delete or truncate on vote
     for each statement execute function refuse_change();
