@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import initialize, rule, run_state_machine_as_test
 
 from .histories.duties import Duties
-from .histories.embedded import Embedded, founding
+from .histories.embedded import Embedded, Founding
 from .histories.jobs import Jobs
 from .histories.only_on_chain import OnlyOnChain
 from .histories.reports import Reports
@@ -62,17 +62,20 @@ def test_the_programs_do_what_the_model_does() -> None:
 
 
 @pytest.mark.timeout(HISTORIES * 30)
-def test_programs_and_embedded_room_do_what_the_model_does(postgres_dsn: str, migrated_template: str) -> None:
-    with founding(postgres_dsn, migrated_template) as found:
+def test_programs_and_embedded_room_do_what_the_model_does(database: str) -> None:
+    found = Founding(database)
 
-        class Everywhere(Histories, Duties):
-            def set_up(self) -> None:
-                super().set_up()
-                self.embedded = Embedded(found, lambda: self.now)
+    class Everywhere(Histories, Duties):
+        def set_up(self) -> None:
+            super().set_up()
+            self.embedded = Embedded(found, lambda: self.now)
 
-            def teardown(self) -> None:
-                super().teardown()
-                if self.embedded is not None:
-                    self.embedded.close()
+        def teardown(self) -> None:
+            super().teardown()
+            if self.embedded is not None:
+                self.embedded.adds_up()
 
+    try:
         run_state_machine_as_test(Everywhere, settings=SETTINGS)
+    finally:
+        found.close()

@@ -4,14 +4,12 @@ PostgreSQL."""
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 from uuid import UUID
 
-from conftest import temporary_database
 from hypernode.db.pool import Pool, create_pool
 from hypernode.events.hints import Hints
 from hypernode.governance.panels import Ballot
@@ -42,50 +40,101 @@ SHARED = {
 }  # fmt: skip
 """The ledger's accounts that are nobody's, and the vaults on chain that they are."""
 
+TABLES = (
+    "select relname from pg_class where relnamespace = 'public'::regnamespace and relkind in ('r', 'p')"
+    " and not relispartition"
+)
+KEEP = f"""
+do $$ declare name text; begin
+    create schema founding;
+    for name in {TABLES} loop
+        execute format('create table founding.%1$I as table public.%1$I', name);
+    end loop;
+end $$
+"""
+"""Copy every table."""
+PUT_BACK = f"""
+do $$ declare name text; begin
+    -- Most of it is history, which triggers do not let anybody change.
+    perform set_config('session_replication_role', 'replica', true);
+    for name in {TABLES} loop
+        execute format('delete from public.%1$I', name);
+        execute format('insert into public.%1$I overriding system value table founding.%1$I', name);
+    end loop;
+end $$
+"""
+"""Make every table what its copy is."""
+SHOW = """
+select (select json_agg(x) from (select kind, project_id, balance from account) x) as accounts,
+       (select to_json(x) from (
+            select staked, weight, accumulator, held, distributed, paid, cycles, (select count(*) from burn) as burns
+            from governance, vesting) x) as sums,
+       (select json_agg(x) from stake x) as stakes,
+       (select json_agg(x order by id) from proposal x) as proposals,
+       (select json_agg(x order by id) from slashing_case x) as cases
+"""
+"""All there is, in one answer, since every step asks for it."""
 
-@dataclass(frozen=True)
+
 class Founding:
-    """What all histories begin with: a database to be copied, with people who have money and a node each.
+    """What all histories begin with: a database with people who have money and a node each, and vesting begun.
 
     `ahead` is how much later the room's clock is than the chain's. The room's time is the database's and never goes
     back, and a node must have been there before a report; so that of the histories begins a day after the database's.
     Nothing compares a time of one with a time of the other.
+
+    A new database for each history would take longer than the history. So there is one, in which every table is put
+    back as it was found.
     """
 
-    dsn: str
-    name: str
-    people: tuple[UUID, ...]
-    ahead: timedelta
+    def __init__(self, dsn: str) -> None:
+        self._runner = asyncio.Runner()
+        self.pool = self.run(create_pool(dsn, min_size=1, max_size=1))
+        start = unix(self.run(self.pool.fetchval("select clock_timestamp()"))) + 86_400
+        self.ahead = timedelta(seconds=start - START)
+        self.people: Final = tuple(self.run(self._found(moment(start))))
+        self.run(self.pool.execute(KEEP))
 
+    def run(self, work: Coroutine[Any, Any, T]) -> T:
+        return self._runner.run(work)
 
-@contextmanager
-def founding(postgres_dsn: str, migrated_template: str) -> Iterator[Founding]:
-    """Make it, for as long as the block lasts. Vesting begins with the histories."""
-    with temporary_database(postgres_dsn, migrated_template) as dsn:
-        found = asyncio.run(_found(dsn))
-        yield Founding(postgres_dsn, dsn.partition("?")[0].rpartition("/")[2], *found)
+    def again(self) -> None:
+        """Begin anew."""
+        self.run(self.pool.execute(PUT_BACK))
 
+    def close(self) -> None:
+        self.run(self.pool.close())
+        self._runner.close()
 
-async def _found(dsn: str) -> tuple[tuple[UUID, ...], timedelta]:
-    pool = await create_pool(dsn, min_size=1, max_size=1)
-    try:
-        start = unix(await pool.fetchval("select clock_timestamp()")) + 86_400
-        ledger, room = _room(pool, lambda _: moment(start))
-        tenancy = Tenancy(pool)
+    async def _found(self, start: datetime) -> list[UUID]:
+        ledger, room = rooms(self.pool, lambda _: start)
+        tenancy = Tenancy(self.pool)
         people = [await tenancy.create_project(f"person-{number}") for number in range(PEOPLE)]
         for person in people:
             await ledger.deposit(person, FUNDS)
             insert = "insert into node (key, project_id, name) values ($1, $2, 'n')"
-            await pool.execute(insert, str(person), person)
+            await self.pool.execute(insert, str(person), person)
         await room.supply.begin_vesting()
-        return tuple(people), timedelta(seconds=start - START)
-    finally:
-        await pool.close()
+        return people
 
 
-def _room(pool: Pool, clock: Callable[[datetime], datetime]) -> tuple[Ledger, Governance]:
+def rooms(pool: Pool, clock: Callable[[datetime], datetime]) -> tuple[Ledger, Governance]:
+    """Ledger and governance over a database."""
     ledger, hints = Ledger(pool), Hints()
-    return ledger, Governance(pool, ledger, Tenancy(pool), Nodes(pool, hints, KeyPair.generate()), hints, clock=clock)
+    nodes = Nodes(pool, hints, KeyPair.generate())
+    return ledger, Governance(pool, ledger, Tenancy(pool), nodes, hints, clock=clock)
+
+
+@dataclass(frozen=True)
+class Shown:
+    """What is in the room: balances by the model's names, escrows by client; records by their columns, of a stake the
+    latest in its record's place with what all of them earned and claimed."""
+
+    balances: dict[str, int]
+    sums: dict[str, int]
+    stakes: dict[int, dict[str, Any]]
+    proposals: list[dict[str, Any]]
+    cases: list[dict[str, Any]]
 
 
 class Embedded:
@@ -105,28 +154,18 @@ class Embedded:
         self.later = 0
         """Seconds that the room is further than the chain just now."""
         self._now, self._ahead = now, founding.ahead
-        self._runner = asyncio.Runner()
-        self._database = temporary_database(founding.dsn, founding.name)
-        dsn = self._database.__enter__()
-        self._pool = self.run(create_pool(dsn, min_size=1, max_size=1))
-        self._ledger, self._room = _room(self._pool, self._clock)
+        self._pool, self.run = founding.pool, founding.run
+        founding.again()
+        self._ledger, self._room = rooms(self._pool, self._clock)
         self.escrows = Escrows(self._pool, self._ledger, self.people, self.run)
 
-    def close(self) -> None:
-        """Check that the ledger adds up, and forget it all."""
-        try:
-            summary = self.run(self._ledger.summary())
-            assert summary.total == 0
-            assert summary.consistent
-            supply = self.run(self._room.supply.view())
-            assert supply.supply == sum(supply.balances.values()) == supply.issued - supply.burned
-        finally:
-            self.run(self._pool.close())
-            self._runner.close()
-            self._database.__exit__(None, None, None)
-
-    def run(self, work: Coroutine[Any, Any, T]) -> T:
-        return self._runner.run(work)
+    def adds_up(self) -> None:
+        """The whole ledger, transfer by transfer."""
+        summary = self.run(self._ledger.summary())
+        assert summary.total == 0
+        assert summary.consistent
+        supply = self.run(self._room.supply.view())
+        assert supply.supply == sum(supply.balances.values()) == supply.issued - supply.burned
 
     def refusal(self, act: Callable[[Embedded], object]) -> str | None:
         """Do something; the code of the error if it is refused."""
@@ -257,46 +296,23 @@ class Embedded:
         self.run(self._room.keep())
 
     # --- what there is --------------------------------------------------------------------------------------------
-    def balances(self) -> dict[str, int]:
-        """By the model's names; what is burned among them. Escrows of all clients lie together on chain."""
-        rows = self.run(self._pool.fetch("select kind, project_id, balance from account"))
-        shared = {row["kind"]: row["balance"] for row in rows if row["project_id"] is None}
-        own = {row["project_id"]: row["balance"] for row in rows if row["kind"] == "available"}
-        balances = {name: shared[kind] for kind, name in SHARED.items()}
-        balances |= {f"person {number}": own[project] for number, project in enumerate(self.people)}
-        held = {row["project_id"]: row["balance"] for row in rows if row["kind"] == "escrow"}
-        balances |= {f"escrow {number}": held[project] for number, project in enumerate(self.people)}
-        return balances | {"burned": shared["burned"]}
-
-    def pool(self) -> dict[str, int]:
-        """Sums of stakes and rewards."""
-        row = self.run(
-            self._pool.fetchrow(
-                "select staked, weight, accumulator, held, distributed, paid,"
-                " (select count(*) from burn) as burns, (select cycles from vesting) as cycles from governance"
-            )
-        )
-        return {name: int(value) for name, value in row.items()}
-
-    def records(self) -> dict[int, dict[str, Any]]:
-        """Of each record that was ever staked with: its latest stake, with what all in its place earned together."""
-        rows = {row["id"]: row for row in self.run(self._pool.fetch("select * from stake"))}
-        found = {}
-        for number, own in self.stakes.items():
-            if own:
-                sums = {name: sum(rows[one][name] for one in own) for name in ("earned", "claimed")}
-                found[number] = dict(rows[own[-1]]) | sums
+    def show(self) -> Shown:
+        """All there is."""
+        row = self.run(self._pool.fetchrow(SHOW))
+        numbers = {str(project): number for number, project in enumerate(self.people)}
+        names = {"available": "person", "escrow": "escrow"}
+        balances = {
+            SHARED.get(each["kind"], each["kind"]) if each["project_id"] is None
+            else f"{names[each['kind']]} {numbers[each['project_id']]}": each["balance"]
+            for each in row["accounts"]
+        }  # fmt: skip
+        rows = {UUID(each["id"]): each for each in row["stakes"] or []}
+        stakes = {
+            number: rows[own[-1]] | {name: sum(rows[one][name] for one in own) for name in ("earned", "claimed")}
+            for number, own in self.stakes.items() if own
+        }  # fmt: skip
         assert len(rows) == sum(map(len, self.stakes.values()))
-        return found
-
-    def proposal_records(self) -> list[dict[str, Any]]:
-        """Every proposal, in the order they were made."""
-        rows = {row["id"]: dict(row) for row in self.run(self._pool.fetch("select * from proposal"))}
-        assert len(rows) == len(self.proposals)
-        return [rows[one] for one in self.proposals]
-
-    def case_records(self) -> list[dict[str, Any]]:
-        """Every case, in the order they were made."""
-        rows = {row["id"]: dict(row) for row in self.run(self._pool.fetch("select * from slashing_case"))}
-        assert len(rows) == len(self.cases)
-        return [rows[one] for one in self.cases]
+        proposals, cases = row["proposals"] or [], row["cases"] or []
+        assert [UUID(each["id"]) for each in proposals] == self.proposals
+        assert [UUID(each["id"]) for each in cases] == self.cases
+        return Shown(balances, row["sums"], stakes, proposals, cases)
