@@ -44,7 +44,7 @@ class Histories(Stakes, Reports, Votes, Supply, Jobs):
         self.set_up()
         for number, amount in enumerate(hyper):
             if amount or (crowded and number < PEOPLE):
-                self.stake(number, max(amount, crowded * 10_000) * HYPER, 90)
+                self.stake_in(number, max(amount, crowded * 10_000) * HYPER, 90)
         self.world.wait(1)
 
     @rule(seconds=JUMPS)

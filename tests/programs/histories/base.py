@@ -20,7 +20,7 @@ from programs.world import START, Refused, World
 
 from .embedded import Embedded
 from .refusals import code_of
-from .state import FUNDS, OWNERS, PEOPLE, VAULTS, State, person
+from .state import FUNDS, OWNERS, PEOPLE, TREASURY, VAULTS, State, person
 
 WHO = st.integers(0, 99)
 """Somebody; which one, the step decides."""
@@ -64,6 +64,7 @@ class Worlds(RuleBasedStateMachine):
             )
             self.operators.append(Operator(owner, key, tokens, stake, node, capacity))
         self.network.market()
+        world.pay(world.reserve, world.bank, world.named["treasury"], TREASURY)
         self.jobs: list[Job] = []
         self.cases: list[Pubkey] = []
         self.proposals: list[tuple[Pubkey, int, Instruction | None]] = []

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from hypothesis import strategies as st
 from hypothesis.stateful import precondition, rule
 
 from programs.model import unlock
 from programs.model.proposals import ProposalState
 from programs.model.slashing import CaseState
-from programs.world import START
+from programs.world import DAY, START
 
 from .reports import Reports
 from .supply import Supply
@@ -26,8 +27,9 @@ class Duties(Reports, Votes, Supply):
         self.postponed: dict[int, int] = {}
 
     @precondition(lambda self: all(each.state != CaseState.WAITING for each in self.state.cases))
-    @rule()
-    def keep(self) -> None:
+    @rule(seconds=st.sampled_from([0, DAY, 3 * DAY, 7 * DAY + 1, 14 * DAY]))
+    def keep(self, seconds: int) -> None:
+        self.world.wait(seconds)
         proposals = [number for _, number in sorted(self.due_proposals())]
         if any(self.would_change_open_jobs(number) for number in proposals):
             return

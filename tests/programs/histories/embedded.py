@@ -5,15 +5,19 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine
+from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from itertools import count
 from typing import Any, Final, TypeVar
+from unittest.mock import patch
 from uuid import UUID
 
 from hypernode.db.pool import Pool, create_pool
 from hypernode.events.hints import Hints
 from hypernode.governance.panels import Ballot
 from hypernode.governance.proposals import Choice
+from hypernode.governance.service import cases, proposals, stakes
 from hypernode.governance.service.governance import Governance
 from hypernode.governance.slashing import Kind as Offence
 from hypernode.governance.views.cases import CaseRequest, CaseView
@@ -29,7 +33,7 @@ from programs.world import START
 
 from .effects import Effect
 from .escrows import Escrows, post
-from .state import FUNDS, OWNERS, PEOPLE
+from .state import FUNDS, OWNERS, PEOPLE, TREASURY
 
 T = TypeVar("T")
 NOBODYS = UUID(int=0)
@@ -84,11 +88,16 @@ class Founding:
     Nothing compares a time of one with a time of the other.
 
     A new database for each history would take longer than the history. So there is one, in which every table is put
-    back as it was found.
+    back as it was found. Ids are counted instead of drawn, and the hash that acts go on from is always the same, so
+    that a history repeated goes the same way, panels and all.
     """
 
     def __init__(self, dsn: str) -> None:
         self._runner = asyncio.Runner()
+        self._ids = count(1)
+        self._patches = ExitStack()
+        for service in (cases, proposals, stakes):
+            self._patches.enter_context(patch.object(service, "uuid7", lambda: UUID(int=next(self._ids))))
         self.pool = self.run(create_pool(dsn, min_size=1, max_size=1))
         start = unix(self.run(self.pool.fetchval("select clock_timestamp()"))) + 86_400
         self.ahead = timedelta(seconds=start - START)
@@ -100,9 +109,11 @@ class Founding:
 
     def again(self) -> None:
         """Begin anew."""
+        self._ids = count(1)
         self.run(self.pool.execute(PUT_BACK))
 
     def close(self) -> None:
+        self._patches.close()
         self.run(self.pool.close())
         self._runner.close()
 
@@ -114,7 +125,10 @@ class Founding:
             await ledger.deposit(person, FUNDS)
             insert = "insert into node (key, project_id, name) values ($1, $2, 'n')"
             await self.pool.execute(insert, str(person), person)
+        issuance, treasury = AccountKind.ISSUANCE, AccountKind.TREASURY
+        await post(self.pool, ledger, people, lambda: [ledger.move(issuance, treasury, TREASURY, Cause.DEPOSIT)])
         await room.supply.begin_vesting()
+        await self.pool.execute("update governance set head = sha256('histories')")
         return people
 
 
@@ -307,12 +321,12 @@ class Embedded:
             for each in row["accounts"]
         }  # fmt: skip
         rows = {UUID(each["id"]): each for each in row["stakes"] or []}
-        stakes = {
+        latest = {
             number: rows[own[-1]] | {name: sum(rows[one][name] for one in own) for name in ("earned", "claimed")}
             for number, own in self.stakes.items() if own
         }  # fmt: skip
         assert len(rows) == sum(map(len, self.stakes.values()))
-        proposals, cases = row["proposals"] or [], row["cases"] or []
-        assert [UUID(each["id"]) for each in proposals] == self.proposals
-        assert [UUID(each["id"]) for each in cases] == self.cases
-        return Shown(balances, row["sums"], stakes, proposals, cases)
+        shown = Shown(balances, row["sums"], latest, row["proposals"] or [], row["cases"] or [])
+        assert [UUID(each["id"]) for each in shown.proposals] == self.proposals
+        assert [UUID(each["id"]) for each in shown.cases] == self.cases
+        return shown

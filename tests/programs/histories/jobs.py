@@ -85,24 +85,29 @@ class Jobs(Worlds):
 
         self.act(model, lambda: self.network.submit(self.jobs[number], operator, seconds))
 
-    @rule(client=WHO, who=WHO, wait=st.sampled_from([1, 600, 7_200]), submitted=st.booleans())
-    def work(self, client: int, who: int, wait: int, submitted: bool) -> None:
-        """A job on its way: opened, taken, perhaps submitted."""
+    @rule(client=WHO, who=WHO, wait=st.sampled_from([1, 600, 7_200]), goal=st.sampled_from(["", "submitted", *ENDINGS]))
+    def work(self, client: int, who: int, wait: int, goal: str) -> None:
+        """A job on its way: opened, taken, perhaps submitted, perhaps ended."""
         number = len(self.jobs)
         self.open(client, 7_200)
         if len(self.jobs) == number:
             return
-        self.take_job(number, self.likely(who, lambda each: each.amount >= 100 * HYPER), alive=True)
-        if submitted:
+        if goal != "cancel":
+            self.take_job(number, self.likely(who, lambda each: each.amount >= 100 * HYPER), alive=True)
+        if goal in ("submitted", "settle"):
             self.submit_job(number, wait, wait)
+        if goal in ENDINGS:
+            self.end_job(number, goal, by_right=True)
 
     @precondition(lambda self: self.jobs)
     @rule(job=ANY, what=st.sampled_from(list(ENDINGS)), by_right=st.booleans())
     def end(self, job: int, what: str, by_right: bool) -> None:
         """Somebody ends a job: who always may, or a stranger."""
         number = self.job_in(job, *ENDINGS[what])
-        if number is None:
-            return
+        if number is not None:
+            self.end_job(number, what, by_right)
+
+    def end_job(self, number: int, what: str, by_right: bool) -> None:
         there, before = self.jobs[number], self.state.jobs[number]
         if (what == "cancel") != (before.operator < 0):
             return

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import rule
 
 from programs.model import rewards, staking
-from programs.world import HYPER
+from programs.world import DAY, HYPER
 
 from .base import WHO, Worlds
 from .state import PEOPLE, State, person, purse
@@ -22,7 +22,9 @@ class Stakes(Worlds):
 
     @rule(who=WHO, amount=AMOUNTS, days=DAYS)
     def stake(self, who: int, amount: int, days: int) -> None:
-        who = self.likely(who, lambda each: each.state == staking.StakeState.WITHDRAWN)
+        self.stake_in(self.likely(who, lambda each: each.state == staking.StakeState.WITHDRAWN), amount, days)
+
+    def stake_in(self, who: int, amount: int, days: int) -> None:
         each = self.operators[who]
         before = self.distribution()
 
@@ -66,7 +68,9 @@ class Stakes(Worlds):
 
     @rule(who=WHO)
     def unstake(self, who: int) -> None:
-        who = self.likely(who, lambda each: each.state == staking.StakeState.ACTIVE)
+        self.unstake_of(self.likely(who, lambda each: each.state == staking.StakeState.ACTIVE))
+
+    def unstake_of(self, who: int) -> None:
         each = self.operators[who]
         before = self.distribution()
 
@@ -85,7 +89,9 @@ class Stakes(Worlds):
 
     @rule(who=WHO)
     def withdraw(self, who: int) -> None:
-        who = self.likely(who, lambda each: each.state == staking.StakeState.UNSTAKING)
+        self.withdraw_of(self.likely(who, lambda each: each.state == staking.StakeState.UNSTAKING))
+
+    def withdraw_of(self, who: int) -> None:
         each = self.operators[who]
 
         def model(state: State) -> None:
@@ -98,6 +104,16 @@ class Stakes(Worlds):
             lambda room: room.withdraw(who),
             stake=who,
         )
+
+    @rule(who=WHO, again=st.booleans())
+    def leave(self, who: int, again: bool) -> None:
+        """Somebody ends a stake and waits until it is free, perhaps to stake anew."""
+        who = self.likely(who, lambda each: each.state == staking.StakeState.ACTIVE and not each.reports)
+        self.unstake_of(who)
+        self.world.wait(self.state.stakes[who].days * DAY)
+        self.withdraw_of(who)
+        if again:
+            self.stake_in(who, 10_000 * HYPER, 30)
 
     @rule(who=WHO, amount=st.sampled_from([0, 1, 3, 999_999_999_937, 12_345 * HYPER]))
     def reward(self, who: int, amount: int) -> None:

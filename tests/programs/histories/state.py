@@ -15,6 +15,8 @@ PEOPLE = 16
 OWNERS = (*range(PEOPLE), 0, 1)
 """Whose each stake is: everybody has one, two have another."""
 FUNDS = 3_000_000 * HYPER
+TREASURY = 6_000 * HYPER
+"""What there is to be spent from the beginning."""
 VAULTS = {
     "staking": "staking_vault", "rewards": "rewards_vault", "slashing": "slashing.vault", "treasury": "treasury",
     "incentive": "incentive", "collection": "collection", "market": "markets.vault", "vesting": "token.vault",
@@ -27,7 +29,7 @@ class State:
 
     def __init__(self) -> None:
         self.balances: dict[str, int] = dict.fromkeys(VAULTS, 0) | {person(number): FUNDS for number in range(PEOPLE)}
-        self.balances["vesting"] = unlock.LOCKED
+        self.balances |= {"vesting": unlock.LOCKED, "treasury": TREASURY}
         self.burned = 0
         self.burns = 0
         self.staking = staking.Parameters()

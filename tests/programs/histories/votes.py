@@ -185,15 +185,18 @@ class Votes(Worlds):
             assert self.embedded.refusal(lambda room: room.vote_with_all(number, whose, choice)) is None
 
     @precondition(lambda self: len(self.proposals) < 6)
-    @rule(who=WHO, effect=EFFECTS, against=st.none() | WHO)
-    def campaign(self, who: int, effect: Effect, against: int | None) -> None:
-        """A proposal that most vote for, to its end."""
+    @rule(who=WHO, effect=EFFECTS, against=st.none() | st.integers(0, 3), late=st.booleans())
+    def campaign(self, who: int, effect: Effect, against: int | None, late: bool) -> None:
+        """A proposal that most vote for, to its end, if nobody forgets to execute it."""
         number = len(self.proposals)
         self.propose(who, effect, active=True)
         if len(self.proposals) == number:
             return
         for place, whose in enumerate(self.heaviest()[:4]):
             self.vote_with_all(number, whose, "Against" if place == against else "For")
-        for seconds, name in ((3 * DAY, "finalize"), (DAY, "execute")):
-            self.world.wait(seconds)
-            self.advance_proposal(number, name)
+        self.world.wait(3 * DAY)
+        self.advance_proposal(number, "finalize")
+        self.world.wait(14 * DAY if late else DAY)
+        self.advance_proposal(number, "execute")
+        if late:
+            self.advance_proposal(number, "expire")
