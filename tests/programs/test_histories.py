@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import initialize, rule, run_state_machine_as_test
 
 from .histories.duties import Duties
-from .histories.embedded import Embedded, Founding
+from .histories.embedded import Embedded
+from .histories.founding import Founding
 from .histories.jobs import Jobs
 from .histories.only_on_chain import OnlyOnChain
 from .histories.reports import Reports

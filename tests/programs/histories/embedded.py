@@ -3,39 +3,26 @@ PostgreSQL."""
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Callable, Coroutine
-from contextlib import ExitStack
+from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime, timedelta
-from itertools import count
-from typing import Any, Final, TypeVar
-from unittest.mock import patch
+from datetime import datetime
+from typing import Any
 from uuid import UUID
 
-from hypernode.db.pool import Pool, create_pool
-from hypernode.events.hints import Hints
 from hypernode.governance.panels import Ballot
 from hypernode.governance.proposals import Choice
-from hypernode.governance.service import cases, proposals, stakes
-from hypernode.governance.service.governance import Governance
 from hypernode.governance.slashing import Kind as Offence
 from hypernode.governance.views.cases import CaseRequest, CaseView
 from hypernode.governance.views.proposals import ProposalRequest
 from hypernode.kernel.errors import HypernodeError, NothingToClaim
-from hypernode.kernel.keys import KeyPair
-from hypernode.kernel.times import moment, unix
+from hypernode.kernel.times import moment
 from hypernode.ledger.model import AccountKind, Cause
-from hypernode.ledger.service import Ledger
-from hypernode.nodes.service import Nodes
-from hypernode.tenancy.service import Tenancy
-from programs.world import START
 
 from .effects import Effect
 from .escrows import Escrows, post
-from .state import FUNDS, OWNERS, PEOPLE, TREASURY
+from .founding import Founding, rooms
+from .state import OWNERS
 
-T = TypeVar("T")
 NOBODYS = UUID(int=0)
 """What is asked for where a record on chain was never staked with: no stake."""
 SHARED = {
@@ -43,31 +30,6 @@ SHARED = {
     "vesting": "vesting", "operations": "operations",
 }  # fmt: skip
 """The ledger's accounts that are nobody's, and the vaults on chain that they are."""
-
-TABLES = (
-    "select relname from pg_class where relnamespace = 'public'::regnamespace and relkind in ('r', 'p')"
-    " and not relispartition"
-)
-KEEP = f"""
-do $$ declare name text; begin
-    create schema founding;
-    for name in {TABLES} loop
-        execute format('create table founding.%1$I as table public.%1$I', name);
-    end loop;
-end $$
-"""
-"""Copy every table."""
-PUT_BACK = f"""
-do $$ declare name text; begin
-    -- Most of it is history, which triggers do not let anybody change.
-    perform set_config('session_replication_role', 'replica', true);
-    for name in {TABLES} loop
-        execute format('delete from public.%1$I', name);
-        execute format('insert into public.%1$I overriding system value table founding.%1$I', name);
-    end loop;
-end $$
-"""
-"""Make every table what its copy is."""
 SHOW = """
 select (select json_agg(x) from (select kind, project_id, balance from account) x) as accounts,
        (select to_json(x) from (
@@ -78,65 +40,6 @@ select (select json_agg(x) from (select kind, project_id, balance from account) 
        (select json_agg(x order by id) from slashing_case x) as cases
 """
 """All there is, in one answer, since every step asks for it."""
-
-
-class Founding:
-    """What all histories begin with: a database with people who have money and a node each, and vesting begun.
-
-    `ahead` is how much later the room's clock is than the chain's. The room's time is the database's and never goes
-    back, and a node must have been there before a report; so that of the histories begins a day after the database's.
-    Nothing compares a time of one with a time of the other.
-
-    A new database for each history would take longer than the history. So there is one, in which every table is put
-    back as it was found. Ids are counted instead of drawn, and the hash that acts go on from is always the same, so
-    that a history repeated goes the same way, panels and all.
-    """
-
-    def __init__(self, dsn: str) -> None:
-        self._runner = asyncio.Runner()
-        self._ids = count(1)
-        self._patches = ExitStack()
-        for service in (cases, proposals, stakes):
-            self._patches.enter_context(patch.object(service, "uuid7", lambda: UUID(int=next(self._ids))))
-        self.pool = self.run(create_pool(dsn, min_size=1, max_size=1))
-        start = unix(self.run(self.pool.fetchval("select clock_timestamp()"))) + 86_400
-        self.ahead = timedelta(seconds=start - START)
-        self.people: Final = tuple(self.run(self._found(moment(start))))
-        self.run(self.pool.execute(KEEP))
-
-    def run(self, work: Coroutine[Any, Any, T]) -> T:
-        return self._runner.run(work)
-
-    def again(self) -> None:
-        """Begin anew."""
-        self._ids = count(1)
-        self.run(self.pool.execute(PUT_BACK))
-
-    def close(self) -> None:
-        self._patches.close()
-        self.run(self.pool.close())
-        self._runner.close()
-
-    async def _found(self, start: datetime) -> list[UUID]:
-        ledger, room = rooms(self.pool, lambda _: start)
-        tenancy = Tenancy(self.pool)
-        people = [await tenancy.create_project(f"person-{number}") for number in range(PEOPLE)]
-        for person in people:
-            await ledger.deposit(person, FUNDS)
-            insert = "insert into node (key, project_id, name) values ($1, $2, 'n')"
-            await self.pool.execute(insert, str(person), person)
-        issuance, treasury = AccountKind.ISSUANCE, AccountKind.TREASURY
-        await post(self.pool, ledger, people, lambda: [ledger.move(issuance, treasury, TREASURY, Cause.DEPOSIT)])
-        await room.supply.begin_vesting()
-        await self.pool.execute("update governance set head = sha256('histories')")
-        return people
-
-
-def rooms(pool: Pool, clock: Callable[[datetime], datetime]) -> tuple[Ledger, Governance]:
-    """Ledger and governance over a database."""
-    ledger, hints = Ledger(pool), Hints()
-    nodes = Nodes(pool, hints, KeyPair.generate())
-    return ledger, Governance(pool, ledger, Tenancy(pool), nodes, hints, clock=clock)
 
 
 @dataclass(frozen=True)
