@@ -5,7 +5,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 from uuid import UUID
 
 from msgspec.structs import asdict
@@ -18,8 +18,7 @@ from programs.model import escrow, proposals, slashing, staking
 from programs.network import PANELS, VOTING
 from programs.world import HYPER, World
 
-if TYPE_CHECKING:
-    from .state import State
+from .state import State, person
 
 
 class Effect(Protocol):
@@ -63,7 +62,7 @@ class Spend:
     kind: Kind = Kind.TREASURY_SPEND
 
     def apply(self, state: State) -> None:
-        state.move("treasury", f"person {self.person}", self.amount)
+        state.move("treasury", person(self.person), self.amount)
 
     def call(self, world: World, purses: Sequence[Pubkey]) -> Instruction | None:
         metas = [

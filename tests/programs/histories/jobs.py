@@ -138,7 +138,7 @@ class Jobs(Worlds):
             if self.embedded is not None and what == "settle":
                 self.world.send("markets", "sweep")
 
-        def room(room: Embedded) -> None:
+        def in_room(room: Embedded) -> None:
             match what:
                 case "cancel":
                     room.escrows.cancel(number)
@@ -148,4 +148,4 @@ class Jobs(Worlds):
                 case _:
                     room.escrows.lose(number, OWNERS[before.operator])
 
-        self.act(model, chain, room, codes=OF_JOBS)
+        self.act(model, chain, in_room, codes=OF_JOBS)

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Callable
 from uuid import UUID
 
 from hypothesis import strategies as st
 from msgspec.structs import replace
-from solders.hash import Hash
 
 from hypernode.governance.views.cases import CaseView
 from programs.model import slashing
 from programs.model.refusal import Refusal
 from programs.network import SALT
-from programs.world import DAY
+from programs.world import DAY, hash_of
 
 from .base import Worlds
 from .embedded import Embedded
@@ -69,7 +67,7 @@ class Panels(Worlds):
             seed_slot = self.world.record("slashing", "Case", address)["seed_slot"]
         if self.height <= seed_slot:
             self.world.wait(8)
-        chance = bytes(Hash(struct.pack("<Q", seed_slot) * 4))
+        chance = bytes(hash_of(seed_slot)[1])
         views: list[CaseView] = []
         self.step(
             number,

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import copy
+from typing import TYPE_CHECKING
 
 from programs.model import escrow, proposals, rewards, slashing, staking, unlock
 from programs.model.refusal import require
 from programs.world import HYPER, START
 
-from .effects import Effect
+if TYPE_CHECKING:
+    from .effects import Effect
 
 PEOPLE = 16
 """Enough for a first panel of ten and another for the appeal."""

@@ -101,7 +101,7 @@ class Votes(Worlds):
             else:
                 self.world.send("governance", name, proposal=address)
 
-        def room(room: Embedded) -> None:
+        def in_room(room: Embedded) -> None:
             match name:
                 case "activate":
                     room.activate(number, proposer)
@@ -112,7 +112,7 @@ class Votes(Worlds):
                 case _:
                     room.finalize(number)
 
-        return self.act(model, chain, room if by_room else None, codes=OF_PROPOSALS)
+        return self.act(model, chain, in_room if by_room else None, codes=OF_PROPOSALS)
 
     def would_change_open_jobs(self, number: int) -> bool:
         """A job on chain keeps the split of the day it was opened; the ledger splits by what holds when it settles
