@@ -20,7 +20,7 @@ from hypernode.ledger.model import AccountKind, Cause
 
 from .effects import Effect
 from .escrows import Escrows, post
-from .founding import Founding, rooms
+from .founding import AHEAD, Founding, rooms
 from .state import OWNERS
 
 NOBODYS = UUID(int=0)
@@ -70,7 +70,7 @@ class Embedded:
         self.proposals: list[UUID] = []
         self.later = 0
         """Seconds that the room is further than the chain just now."""
-        self._now, self._ahead = now, founding.ahead
+        self._now = now
         self._pool, self.run = founding.pool, founding.run
         founding.again()
         self._ledger, self._room = rooms(self._pool, self._clock)
@@ -93,7 +93,7 @@ class Embedded:
         return None
 
     def _clock(self, _: datetime) -> datetime:
-        return moment(self._now() + self.later) + self._ahead
+        return moment(self._now() + self.later) + AHEAD
 
     def owner(self, stake: int) -> UUID:
         return self.people[OWNERS[stake]]

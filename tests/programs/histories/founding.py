@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Coroutine
 from contextlib import ExitStack
-from datetime import datetime, timedelta
+from datetime import UTC, datetime
 from itertools import count
 from typing import Any, Final, TypeVar
 from unittest.mock import patch
@@ -16,7 +16,7 @@ from hypernode.events.hints import Hints
 from hypernode.governance.service import cases, proposals, stakes
 from hypernode.governance.service.governance import Governance
 from hypernode.kernel.keys import KeyPair
-from hypernode.kernel.times import moment, unix
+from hypernode.kernel.times import moment
 from hypernode.ledger.model import AccountKind, Cause
 from hypernode.ledger.service import Ledger
 from hypernode.nodes.service import Nodes
@@ -27,6 +27,10 @@ from .escrows import post
 from .state import FUNDS, PEOPLE, TREASURY
 
 T = TypeVar("T")
+AHEAD: Final = datetime(2100, 1, 1, tzinfo=UTC) - moment(START)
+"""How much later the room's clock is than the chain's. The room's time never goes back, and nodes must have been there
+before a report, so histories begin long after anything that has the database's own time. Nothing compares a time of one
+world with a time of another."""
 TABLES = (
     "select relname from pg_class where relnamespace = 'public'::regnamespace and relkind in ('r', 'p')"
     " and not relispartition"
@@ -56,10 +60,6 @@ end $$
 class Founding:
     """What all histories begin with: a database with people who have money and a node each, and vesting begun.
 
-    `ahead` is how much later the room's clock is than the chain's. The room's time is the database's and never goes
-    back, and a node must have been there before a report; so that of the histories begins a day after the database's.
-    Nothing compares a time of one with a time of the other.
-
     A new database for each history would take longer than the history. So there is one, in which every table is put
     back as it was found. Ids are counted instead of drawn, and the hash that acts go on from is always the same, so
     that a history repeated goes the same way, panels and all.
@@ -72,9 +72,7 @@ class Founding:
         for service in (cases, proposals, stakes):
             self._patches.enter_context(patch.object(service, "uuid7", lambda: UUID(int=next(self._ids))))
         self.pool = self.run(create_pool(dsn, min_size=1, max_size=1))
-        start = unix(self.run(self.pool.fetchval("select clock_timestamp()"))) + 86_400
-        self.ahead = timedelta(seconds=start - START)
-        self.people: Final = tuple(self.run(self._found(moment(start))))
+        self.people: Final = tuple(self.run(self._found()))
         self.run(self.pool.execute(KEEP))
 
     def run(self, work: Coroutine[Any, Any, T]) -> T:
@@ -90,8 +88,8 @@ class Founding:
         self.run(self.pool.close())
         self._runner.close()
 
-    async def _found(self, start: datetime) -> list[UUID]:
-        ledger, room = rooms(self.pool, lambda _: start)
+    async def _found(self) -> list[UUID]:
+        ledger, room = rooms(self.pool, lambda _: moment(START) + AHEAD)
         tenancy = Tenancy(self.pool)
         people = [await tenancy.create_project(f"person-{number}") for number in range(PEOPLE)]
         for person in people:
