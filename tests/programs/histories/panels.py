@@ -33,7 +33,7 @@ class Panels(Worlds):
     """
 
     def hold_round(self, number: int, votes: list[bool | str | None]) -> None:
-        """A whole round of a case that waits for one, until its votes can be counted."""
+        """A whole round of a case that waits for one, until everybody has voted."""
         drawn = self.draw(number)
         for stake in range(len(OWNERS)):
             if drawn is None or OWNERS[stake] in drawn or not self.may_sit(number, stake):
@@ -47,7 +47,6 @@ class Panels(Worlds):
         self.world.wait(DAY)
         for whose, vote in cast:
             self.ballot(number, whose, vote is not False, shown=True)
-        self.world.wait(DAY)
 
     def voters(self, number: int) -> list[int]:
         """The panel, and one who is not on it."""

@@ -77,6 +77,9 @@ class Reports(Panels):
         if self.state.cases[number].state != CaseState.WAITING:
             return
         self.hold_round(number, votes)
+        self.world.wait(DAY - 1)
+        self.close_round(number)
+        self.world.wait(1)
         if counted:
             self.close_round(number)
 
@@ -160,16 +163,22 @@ class Reports(Panels):
         self.world.send("token", "burn_collection", payer, payer=payer.pubkey(), id=id)
 
     @precondition(lambda self: len(self.cases) < 6)
-    @rule(who=WHO, accused=WHO, kind=KINDS, rounds=st.lists(VOTES, min_size=1, max_size=2))
-    def trial(self, who: int, accused: int, kind: slashing.Kind, rounds: list[list[bool | str | None]]) -> None:
-        """A report, judged once or twice, to its end."""
+    @rule(who=WHO, accused=WHO, kind=KINDS, rounds=st.lists(VOTES, min_size=1, max_size=2),
+          patience=st.sampled_from([0, 7 * DAY, 7 * DAY + 1]))  # fmt: skip
+    def trial(
+        self, who: int, accused: int, kind: slashing.Kind, rounds: list[list[bool | str | None]], patience: int
+    ) -> None:
+        """A report, judged once or twice, to its end; appealed at once, at the last moment, or after it."""
         number = len(self.cases)
         self.report(who, accused, kind)
         if len(self.cases) == number:
             return
         for votes in rounds:
             if votes is not rounds[0]:
+                self.world.wait(patience)
                 self.appeal_case(number)
             self.judge_case(number, votes)
-        self.world.wait(7 * DAY + 1)
+        self.world.wait(7 * DAY)
+        self.execute(number)
+        self.world.wait(1)
         self.execute(number)

@@ -110,7 +110,9 @@ class Stakes(Worlds):
         """Somebody ends a stake and waits until it is free, perhaps to stake anew."""
         who = self.likely(who, lambda each: each.state == staking.StakeState.ACTIVE and not each.reports)
         self.unstake_of(who)
-        self.world.wait(self.state.stakes[who].days * DAY)
+        self.world.wait(self.state.stakes[who].days * DAY - 1)
+        self.withdraw_of(who)
+        self.world.wait(1)
         self.withdraw_of(who)
         if again:
             self.stake_in(who, 10_000 * HYPER, 30)

@@ -185,18 +185,27 @@ class Votes(Worlds):
             assert self.embedded.refusal(lambda room: room.vote_with_all(number, whose, choice)) is None
 
     @precondition(lambda self: len(self.proposals) < 6)
-    @rule(who=WHO, effect=EFFECTS, against=st.none() | st.integers(0, 3), late=st.booleans())
-    def campaign(self, who: int, effect: Effect, against: int | None, late: bool) -> None:
-        """A proposal that most vote for, to its end, if nobody forgets to execute it."""
+    @rule(who=WHO, effect=EFFECTS, against=st.sets(st.integers(0, 4), max_size=2), late=st.booleans())
+    def campaign(self, who: int, effect: Effect, against: set[int], late: bool) -> None:
+        """A proposal to its end, with each step also tried a second too early or too late; perhaps nobody executes it
+        in time."""
         number = len(self.proposals)
         self.propose(who, effect, active=True)
         if len(self.proposals) == number:
             return
-        for place, whose in enumerate(self.heaviest()[:4]):
-            self.vote_with_all(number, whose, "Against" if place == against else "For")
-        self.world.wait(3 * DAY)
+        *voters, last, missing = self.heaviest()[:5]
+        choices = ["Against" if place in against else "For" for place in range(5)]
+        for whose, choice in zip(voters, choices, strict=False):
+            self.vote_with_all(number, whose, choice)
+        self.world.wait(3 * DAY - 1)
+        self.vote_with_all(number, last, choices[-1])
         self.advance_proposal(number, "finalize")
-        self.world.wait(14 * DAY if late else DAY)
-        self.advance_proposal(number, "execute")
-        if late:
-            self.advance_proposal(number, "expire")
+        self.world.wait(1)
+        self.cast(number, missing, "For")
+        self.advance_proposal(number, "finalize")
+        first, second = ("expire", "execute") if late else ("execute", "execute")
+        self.world.wait((14 * DAY if late else DAY) - 1)
+        self.advance_proposal(number, first)
+        self.world.wait(1)
+        self.advance_proposal(number, second)
+        self.advance_proposal(number, "expire")
