@@ -41,11 +41,12 @@ class Histories(Stakes, Reports, Votes, Supply, Jobs):
 
     @initialize(hyper=st.lists(STAKES, min_size=len(OWNERS), max_size=len(OWNERS)), crowded=st.booleans())
     def begin(self, hyper: list[int], crowded: bool) -> None:
-        """Some have stakes; in a crowded history all could judge, which is enough for a second panel."""
+        """Some have stakes, of no round amount; in a crowded history all could judge, which is enough for a second
+        panel."""
         self.set_up()
         for number, amount in enumerate(hyper):
             if amount or (crowded and number < PEOPLE):
-                self.stake_in(number, max(amount, crowded * 10_000) * HYPER, 90)
+                self.stake_in(number, max(amount, crowded * 10_000) * HYPER + 7 * number + 3, 90)
         self.world.wait(1)
 
     @rule(seconds=JUMPS)

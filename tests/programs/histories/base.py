@@ -14,7 +14,7 @@ from solders.token import ID as TOKEN
 
 from programs.coder import idl
 from programs.model import staking, unlock
-from programs.model.escrow import Split
+from programs.model.escrow import TERMS, Split
 from programs.model.refusal import Refusal
 from programs.network import ALL, Job, Network, Operator
 from programs.world import START, Refused, World
@@ -66,7 +66,7 @@ class Worlds(RuleBasedStateMachine):
             self.operators.append(Operator(owner, key, tokens, stake, node, capacity))
         self.claims = [world.address("rewards", "claim", each.stake) for each in self.operators]
         self.decoded: dict[Pubkey, tuple[bytes, dict[str, Any]]] = {}
-        self.network.market()
+        self.network.market(**TERMS)
         world.pay(world.reserve, world.bank, world.named["treasury"], TREASURY)
         self.jobs: list[Job] = []
         self.cases: list[Pubkey] = []

@@ -7,7 +7,6 @@ from hypothesis.stateful import precondition, rule
 
 from hypernode.nodes.model import Ask
 from programs.model import escrow
-from programs.network import TERMS
 from programs.world import HYPER
 
 from .base import ANY, WHO, Worlds
@@ -15,7 +14,7 @@ from .embedded import Embedded
 from .refusals import OF_JOBS
 from .state import OWNERS, PEOPLE, State, person
 
-ASK = Ask(TERMS["rate"], TERMS["fixed"])
+ASK = Ask(escrow.TERMS["rate"], escrow.TERMS["fixed"])
 ENDINGS = {"cancel": ("QUEUED",), "refund": ("ASSIGNED",), "settle": ("SUBMITTED",)}
 """What ends a job, and the states in which it may."""
 

@@ -24,7 +24,7 @@ class OnlyOnChain(Jobs):
     """Vouchers and disputes; dues that wait to be swept, tokens that wait to be burned."""
 
     @precondition(lambda self: self.jobs)
-    @rule(job=ANY, cumulative=st.sampled_from([1, 20_000, 1_000_000, 20_000_000]))
+    @rule(job=ANY, cumulative=st.sampled_from([1, 20_011, 1_000_003, 20_000_000]))
     def redeem(self, job: int, cumulative: int) -> None:
         number = self.job_in(job, "ASSIGNED", "SUBMITTED", "DISPUTED")
         if number is not None:
@@ -41,7 +41,7 @@ class OnlyOnChain(Jobs):
 
         self.act(model, lambda: self.network.redeem(self.jobs[number], operator, cumulative))
 
-    @rule(client=WHO, who=WHO, cumulative=st.sampled_from([20_000, 2_000_000]), wait=st.sampled_from([1, 600, 7_200]))
+    @rule(client=WHO, who=WHO, cumulative=st.sampled_from([20_011, 2_000_003]), wait=st.sampled_from([1, 600, 7_200]))
     def work_on_credit(self, client: int, who: int, cumulative: int, wait: int) -> None:
         """A job that is paid while it runs, and submitted."""
         number = len(self.jobs)

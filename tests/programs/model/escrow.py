@@ -9,8 +9,10 @@ from msgspec.structs import replace
 
 from programs.model.refusal import require
 from programs.model.staking import Stake, StakeState, room_of
-from programs.network import TERMS
+from programs.network import TERMS as ROUND_TERMS
 
+TERMS = ROUND_TERMS | {"rate": 2_003, "fixed": 10_007}
+"""So that every part of a price has a remainder."""
 BOND_BPS = 500
 ARBITRATION_S = 7 * 86_400
 
