@@ -53,7 +53,6 @@ TERMS: dict[str, Any] = {
 }
 
 
-
 class Network:
     """The programs on a chain, initialized, with HYPER and people."""
 
