@@ -387,7 +387,6 @@ async def test_a_confirmed_report_is_slashed_after_the_time_to_appeal(
     case = await court.report(http, node=node.key.public)
     assert case["stake"] == stake["id"] and case["role"] == "reporter" and await available(http) == FUNDS - 100 * HYPER
     path = f"/stakes/{stake['id']}"
-    problem(await accused.post(f"{path}/unstake"), 409, "stake.frozen")
     problem(await accused.post(f"{path}/add", json={"amount": 1}), 409, "stake.frozen")
     confirmed = await court.judge(case, [FOR, FOR, FOR, AGAINST])
     assert (confirmed["state"], confirmed["votes_for"], confirmed["votes_against"]) == ("confirmed", 3, 1)
@@ -415,13 +414,33 @@ async def test_a_dismissed_report_loses_its_bond_and_frees_the_stake(
     accused = net.http("operator")
     stake = await opened(accused, 1_000 * HYPER)
     case = await court.report(http, stake=stake["id"])
+    path = f"/stakes/{stake['id']}"
+    assert (await done(await accused.post(f"{path}/unstake")))["state"] == "unstaking"
+    problem(await accused.post(f"{path}/withdraw"), 409, "stake.frozen")
     outsider = await http.post(f"/governance/cases/{case['id']}/commit", json={"commitment": "0" * 64})
     problem(outsider, 409, "case.state")
     assert (await court.judge(case, [FOR, FOR]))["state"] == "dismissed"
     assert (await net.admin.ledger()).balances["treasury"] == 100 * HYPER and await available(
         http
     ) == FUNDS - 100 * HYPER
-    assert (await done(await accused.post(f"/stakes/{stake['id']}/unstake")))["state"] == "unstaking"
+    problem(await accused.post(f"{path}/withdraw"), 409, "stake.cooling")
+    await earlier(net, "stake", "free_at", 365)
+    problem(
+        await http.post("/governance/cases", json={"kind": "timeout", "evidence": "0" * 64, "stake": stake["id"]}),
+        409, "stake.state",
+    )  # fmt: skip
+    assert (await done(await accused.post(f"{path}/withdraw")))["state"] == "withdrawn"
+
+
+async def test_reports_unseat_no_judge(net: Network, http: httpx.AsyncClient, court: Court) -> None:
+    await net.admin.deposit("operator", 1_000 * HYPER)
+    stake = await opened(net.http("operator"), 1_000 * HYPER)
+    case = await court.report(http, stake=stake["id"])
+    for judge in court.projects.values():
+        (theirs,) = (await judge.get("/stakes")).json()["items"]
+        await court.report(http, stake=theirs["id"])
+    drawn = await done(await http.post(f"/governance/cases/{case['id']}/advance"))
+    assert {seat["project_id"] for seat in drawn["panel"]} == set(court.projects)
 
 
 async def test_an_appeal_goes_to_others(net: Network, http: httpx.AsyncClient, court: Court) -> None:

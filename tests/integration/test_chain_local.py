@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import contextlib
 import json
 import os
+import random
 import re
 import signal
 import socket
 import struct
 import subprocess
 import sys
-from collections.abc import Iterator
+import threading
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
 import base58
+import httpx
 import pytest
 import websockets
 from solders.compute_budget import set_compute_unit_limit, set_compute_unit_price
@@ -36,13 +40,13 @@ from solders.token.associated import get_associated_token_address
 from solders.transaction import VersionedTransaction
 
 from hypernode.chain.local.process import LocalChain
-from hypernode.chain.local.settings import AIRDROP_LAMPORTS, Program, Settings
-from hypernode.kernel.errors import InvalidInput, Unavailable
+from hypernode.chain.local.settings import AIRDROP_LAMPORTS, PROGRAM_BYTES, Program, Settings
+from hypernode.chain.solana import tokens
+from hypernode.chain.solana.tokens import ASSOCIATED, TOKEN
+from hypernode.kernel.errors import InvalidInput
 from integration.chain_fixtures import HOME, SOL, Caller, RpcFailure, local_chain, pay, signed
 
 SYSTEM = Pubkey.from_string("11111111111111111111111111111111")
-TOKEN = Pubkey.from_string("TokenkegQfeZyiNwAJbNbGKPFXCWuBvf9Ss623VQ5DA")
-ASSOCIATED = Pubkey.from_string("ATokenGPvbdGVxr1b2hvZbsiqW5xWH25efTNsLJA8knL")
 MEMO = Pubkey.from_string("MemoSq4gqABAXKb96qnH8TysNcWxMyWCqXgDLGmfcHr")
 
 
@@ -80,16 +84,6 @@ def make_mint(rpc: Caller, authority: Keypair, decimals: int = 6) -> Pubkey:
     begin = Instruction(TOKEN, data, [AccountMeta(mint.pubkey(), False, True)])
     rpc.run([authority, mint], create_account(params), begin)
     return mint.pubkey()
-
-
-def make_holding(payer: Keypair, owner: Pubkey, mint: Pubkey) -> Instruction:
-    place = get_associated_token_address(owner, mint)
-    metas = [
-        AccountMeta(payer.pubkey(), True, True),
-        AccountMeta(place, False, True),
-        *(AccountMeta(key, False, False) for key in (owner, mint, SYSTEM, TOKEN)),
-    ]
-    return Instruction(ASSOCIATED, b"\x01", metas)
 
 
 def mint_to(authority: Keypair, mint: Pubkey, place: Pubkey, amount: int) -> Instruction:
@@ -186,7 +180,7 @@ def test_inner_instructions_and_token_balances(rpc: Caller) -> None:
     payer, owner = rpc.funded(), Keypair().pubkey()
     mint = make_mint(rpc, payer)
     place = get_associated_token_address(owner, mint)
-    made = rpc.run([payer], make_holding(payer, owner, mint))
+    made = rpc.run([payer], tokens.open_place(payer.pubkey(), owner, mint))
     told: Any = rpc("getTransaction", made, {"maxSupportedTransactionVersion": 0})
     (inner,) = told["meta"]["innerInstructions"]
     assert inner["index"] == 0
@@ -457,6 +451,7 @@ def test_history_of_an_address(slow: Caller) -> None:
         (b"\xff", -32700),
         (b"[" * 20_000, -32700),
         (b"[]", -32600),
+        (b'{"jsonrpc":"2.0","id":1,"method":"getSlot","params":' + b"[" * 600 + b"]" * 600 + b"}", -32602),
         (b"1", -32600),
         (b'{"jsonrpc":"1.0","id":1,"method":"getSlot"}', -32600),
         (b'{"jsonrpc":"2.0","id":1}', -32600),
@@ -530,6 +525,14 @@ class Feed:
                 return message["result"]
             self.notices.append(message)
 
+    async def rest(self) -> AsyncIterator[Any]:
+        """Everything up to the end of the connection."""
+        while True:
+            try:
+                yield await self.connection.recv()
+            except websockets.ConnectionClosed:
+                return
+
     async def next(self) -> tuple[str, Any]:
         message = self.notices.pop(0) if self.notices else None
         message = message or json.loads(await asyncio.wait_for(self.connection.recv(), 10))
@@ -591,6 +594,44 @@ async def test_subscriptions_are_bounded_and_end_with_their_connection(ticking: 
         await websockets.connect(ticking.websocket_url, origin=websockets.Origin("https://evil.example"))
 
 
+def make_large(rpc: Caller, payer: Keypair) -> Keypair:
+    """An account as large as they get."""
+    large = Keypair()
+    rent = rpc("getMinimumBalanceForRentExemption", PROGRAM_BYTES)
+    params = CreateAccountParams(
+        from_pubkey=payer.pubkey(), to_pubkey=large.pubkey(), lamports=rent, space=PROGRAM_BYTES, owner=SYSTEM
+    )
+    rpc.run([payer, large], create_account(params))
+    return large
+
+
+async def test_who_reads_too_slowly_is_left(rpc: Caller, chain: LocalChain) -> None:
+    """Notices of some megabytes must not fill the memory, however few they are."""
+    payer = rpc.funded(1000 * SOL)
+    large = make_large(rpc, payer)
+    async with websockets.connect(chain.websocket_url, max_size=2**25, max_queue=1) as connection:
+        feed = Feed(connection)
+        await feed.call("accountSubscribe", str(large.pubkey()), {"encoding": "base64", "commitment": "processed"})
+        for _ in range(20):
+            await asyncio.to_thread(rpc.run, [payer], pay(payer, large.pubkey(), SOL))
+        async with asyncio.timeout(30):
+            seen = [len(notice) async for notice in feed.rest()]
+        assert 1 <= len(seen) < 10
+        assert connection.close_code == 1013
+
+
+def test_a_batch_is_bounded_in_what_it_answers(rpc: Caller) -> None:
+    payer = rpc.funded(1000 * SOL)
+    large = make_large(rpc, payer)
+    wanted = [str(large.pubkey()), {"encoding": "base64"}]
+    batch = [{"jsonrpc": "2.0", "id": 1, "method": "getAccountInfo", "params": wanted}] * 20
+    answers = rpc.http.post("/", json=batch, timeout=60).json()
+    told = ["result" in answer for answer in answers]
+    assert told == sorted(told, reverse=True)
+    assert 4 <= sum(told) < 10
+    assert {answer["error"]["code"] for answer in answers if "error" in answer} == {-32600}
+
+
 # ── starting, keeping ────────────────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -600,14 +641,14 @@ def test_a_kept_chain_goes_on_where_it_was(tmp_path: Path) -> None:
         rpc = Caller(first.url)
         payer, owner = rpc.funded(), Keypair().pubkey()
         mint = make_mint(rpc, payer)
-        rpc.run([payer], make_holding(payer, owner, mint))
+        rpc.run([payer], tokens.open_place(payer.pubkey(), owner, mint))
         again = signed(payer, rpc.blockhash(), pay(payer, owner, SOL))
         rpc.send(again)
         genesis, balance = rpc("getGenesisHash"), rpc.balance(payer.pubkey())
         count = rpc("getTransactionCount")
         time_then = rpc("hypernode_warp", {"slots": 1, "seconds": 10_000_000})["unixTimestamp"]
         rpc.run([payer], pay(payer, owner, SOL))
-        with pytest.raises(InvalidInput, match="another chain may have it open"):
+        with pytest.raises(InvalidInput, match="another chain has it open"):
             local_chain(settings).start()
         assert first.process is not None
         first.process.kill()  # what closed blocks hold is there nevertheless
@@ -624,6 +665,38 @@ def test_a_kept_chain_goes_on_where_it_was(tmp_path: Path) -> None:
         assert rpc("hypernode_warp", {})["unixTimestamp"] >= time_then
         rpc.run([payer], mint_to(payer, mint, get_associated_token_address(owner, mint), 5))
         assert rpc("getTokenSupply", str(mint), {"commitment": "processed"})["value"]["amount"] == "5"
+
+
+def test_what_was_confirmed_is_there_after_a_crash(tmp_path: Path) -> None:
+    """Killed at some moment, again and again: what was only processed may be lost, and can be sent again."""
+    settings = Settings(port=0, slot_ms=20, finality_slots=4, ledger=tmp_path)
+    confirmed: dict[str, Pubkey] = {}
+    for seed in range(4):
+        with local_chain(settings) as chain:
+            assert chain.process is not None
+            rpc = Caller(chain.url)
+            for signature, to in confirmed.items():
+                (status,) = rpc("getSignatureStatuses", [signature], {"searchTransactionHistory": True})["value"]
+                assert status["err"] is None
+                assert rpc.balance(to) == SOL
+            payer = rpc.funded(1000 * SOL)
+            killer = threading.Timer(random.Random(seed).uniform(0.2, 1.0), chain.process.kill)
+            killer.start()
+            with contextlib.suppress(httpx.HTTPError):
+                while True:
+                    to = Keypair().pubkey()
+                    signature, known = rpc.run([payer], pay(payer, to, SOL)), None
+                    while known not in ("confirmed", "finalized"):
+                        known = rpc("getSignatureStatuses", [signature])["value"][0]["confirmationStatus"]
+                    confirmed[signature] = to
+            killer.join()
+    assert len(confirmed) > 4
+
+
+def test_a_ledger_that_is_none_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "chain.sqlite").write_bytes(b"something else, and long enough to be looked at" * 100)
+    with pytest.raises(InvalidInput, match="--reset makes a new one"):
+        local_chain(Settings(port=0, ledger=tmp_path)).start()
 
 
 def test_what_is_stopped_in_order_loses_nothing(tmp_path: Path) -> None:
@@ -650,7 +723,7 @@ def test_a_program_from_a_file_and_one_that_is_none(tmp_path: Path) -> None:
         mint = make_mint(rpc, payer)
         owner = Keypair().pubkey()
         place, _ = Pubkey.find_program_address([bytes(owner), bytes(TOKEN), bytes(mint)], Pubkey.from_string(address))
-        made = make_holding(payer, owner, mint)
+        made = tokens.open_place(payer.pubkey(), owner, mint)
         metas = [AccountMeta(place, False, True) if at == 1 else meta for at, meta in enumerate(made.accounts)]
         rpc.run([payer], Instruction(Pubkey.from_string(address), bytes(made.data), metas))
         assert rpc("getTokenAccountBalance", str(place))["value"]["amount"] == "0"
@@ -687,6 +760,8 @@ def test_the_command_runs_it_until_ctrl_c(tmp_path: Path) -> None:
         (["--program", "x"], "ADDRESS=FILE.so"),
         (["--program", "abc=x.so"], "public key"),
         (["--program", f"{TOKEN}=/nowhere.so"], "cannot read /nowhere.so"),
+        (["--network", "/nowhere/network.json"], "cannot write /nowhere/network.json"),
+        (["--network", "/dev/null"], "holds no network"),
     ],
 )
 def test_what_the_command_refuses(options: list[str], said: str) -> None:
@@ -701,7 +776,7 @@ def test_a_port_in_use_is_told() -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
-        with pytest.raises(Unavailable, match="choose others with --port"):
+        with pytest.raises(InvalidInput, match="choose others with --port"):
             local_chain(Settings(port=taken.getsockname()[1])).start()
 
 

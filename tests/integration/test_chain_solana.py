@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
+import contextlib
 import json
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
+import httpx
 import msgspec
 import pytest
-from solders.instruction import AccountMeta, Instruction
+from solders.instruction import Instruction
 from solders.pubkey import Pubkey
 from solders.system_program import CreateAccountParams, TransferParams, create_account, transfer
 from solders.token.associated import get_associated_token_address
 
 from hypernode.chain.local.process import LocalChain
 from hypernode.chain.local.settings import Settings
-from hypernode.chain.solana import transactions
+from hypernode.chain.solana import tokens, transactions
 from hypernode.chain.solana.client import SolanaClient
 from hypernode.chain.solana.errors import (
     ProgramFailed,
@@ -36,7 +39,6 @@ from integration.chain_fixtures import SOL, Caller, local_chain
 
 TOKEN = Program(read_idl((Path(__file__).parents[1] / "clients" / "idl" / "token.json").read_bytes()))
 SYSTEM = Pubkey.from_string("11111111111111111111111111111111")
-ASSOCIATED = Pubkey.from_string("ATokenGPvbdGVxr1b2hvZbsiqW5xWH25efTNsLJA8knL")
 QUICK = Pace(resend_s=0.2, poll_s=0.02, patience_s=30)
 
 
@@ -145,6 +147,56 @@ async def test_a_node_that_does_not_answer_is_passed_over(chain: LocalChain, rpc
             await client.balance(transactions.address(to))
 
 
+async def test_a_chain_on_this_machine_is_not_asked_through_a_proxy(
+    chain: LocalChain, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
+    async with SolanaClient([chain.url]) as client:
+        assert await client.balance(SYSTEM) >= 0
+
+
+@contextlib.asynccontextmanager
+async def a_node_that_hangs() -> AsyncIterator[str]:
+    """It takes every request and never answers."""
+
+    async def hold(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            while await reader.read(65536):
+                pass
+        finally:
+            writer.close()
+
+    server = await asyncio.start_server(hold, "127.0.0.1", 0)
+    async with server:
+        yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+
+
+@pytest.mark.parametrize("first", [True, False])
+async def test_a_node_that_hangs_holds_nobody_up(chain: LocalChain, rpc: Caller, first: bool) -> None:
+    payer, to = funded(rpc), KeyPair.generate()
+    async with a_node_that_hangs() as hanging:
+        urls = [hanging, chain.url] if first else [chain.url, hanging]
+        # The first is waited for once; whoever waits for it again and again, or for the second at all, is too late.
+        async with SolanaClient(urls, pace=QUICK, timeout_s=4.0 if first else 60.0) as client, asyncio.timeout(20):
+            for _ in range(3):
+                await client.send_and_confirm([pay(payer, to, SOL)], [payer])
+            assert await client.balance(transactions.address(to)) == 3 * SOL
+
+
+async def test_an_answer_that_never_ends_is_none(chain: LocalChain) -> None:
+    class Dribble(httpx.AsyncByteStream):
+        async def __aiter__(self) -> AsyncIterator[bytes]:
+            while True:
+                yield b" "
+                await asyncio.sleep(0.01)
+
+    transport = httpx.MockTransport(lambda request: httpx.Response(200, stream=Dribble()))
+    async with SolanaClient(["http://node"], timeout_s=0.5, transport=transport) as client, asyncio.timeout(10):
+        with pytest.raises(RpcUnreachable):
+            await client.balance(SYSTEM)
+
+
 async def test_the_price_follows_what_others_pay(client: SolanaClient, rpc: Caller) -> None:
     payer, to = funded(rpc), KeyPair.generate()
     assert await client.unit_price([transactions.address(to)]) == 0
@@ -208,19 +260,11 @@ async def test_a_program_from_its_idl_alone(client: SolanaClient, rpc: Caller) -
 
 
 def holding(payer: KeyPair, owner: KeyPair, mint: KeyPair) -> Instruction:
-    key = transactions.address
-    place = get_associated_token_address(key(owner), key(mint))
-    metas = [
-        AccountMeta(key(payer), True, True),
-        AccountMeta(place, False, True),
-        *(AccountMeta(part, False, False) for part in (key(owner), key(mint), SYSTEM, TOKEN.address)),
-    ]
-    return Instruction(ASSOCIATED, b"\x01", metas)
+    return tokens.open_place(*map(transactions.address, (payer, owner, mint)))
 
 
 async def test_answers_that_are_not_what_they_should_be(chain: LocalChain) -> None:
     """A node that answers nonsense is a node that does not answer."""
-    import httpx
 
     def nonsense(body: bytes) -> httpx.MockTransport:
         return httpx.MockTransport(lambda request: httpx.Response(200, content=body))
@@ -246,7 +290,7 @@ def test_an_event_counts_only_from_its_own_program() -> None:
         "events": [{"name": "Paid", "discriminator": [1, 2, 3, 4, 5, 6, 7, 8]}],
         "types": [{"name": "Paid", "type": {"kind": "struct", "fields": [{"name": "amount", "type": "u64"}]}}],
     }
-    own, other = str(ASSOCIATED), str(TOKEN.address)
+    own, other = str(tokens.ASSOCIATED), str(TOKEN.address)
     program = Program(read_idl(json.dumps(idl).encode()), own)
     said = "Program data: " + base64.b64encode(bytes(range(1, 9)) + (7).to_bytes(8, "little")).decode()
     logs = [

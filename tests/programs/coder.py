@@ -1,4 +1,9 @@
-"""Borsh by an Anchor IDL: just enough to drive programs from nothing but their IDL, as a client would."""
+"""Borsh by an Anchor IDL: just enough to drive programs from nothing but their IDL, as a client would.
+
+The client has a reader of its own, `hypernode.chain.solana.idl`. This one is beside it as its oracle: two that were
+written apart must agree on every byte (`test_coder.py`), and a mistake of the client's cannot hide in the tests of the
+programs. It also refuses a record with bytes that belong to no field, which a client must allow.
+"""
 
 from __future__ import annotations
 
@@ -7,12 +12,12 @@ import json
 import struct
 from collections.abc import Mapping
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 from solders.pubkey import Pubkey
 
-PROGRAMS = Path(__file__).parents[2] / "programs"
+from hypernode.chain.programs.bundle import IDLS
+
 NUMBERS = {"u8": (1, False), "u16": (2, False), "u32": (4, False), "u64": (8, False), "u128": (16, False),
            "i64": (8, True)}  # fmt: skip
 
@@ -22,7 +27,7 @@ class Idl:
 
     def __init__(self, name: str) -> None:
         self.name = name
-        self.raw: dict[str, Any] = json.loads((PROGRAMS / "idl" / f"{name}.json").read_text())
+        self.raw: dict[str, Any] = json.loads((IDLS / f"{name}.json").read_text())
         self.instructions = {each["name"]: each for each in self.raw["instructions"]}
         self.types = {each["name"]: each["type"] for each in self.raw["types"]}
         self.errors = {each["code"]: each for each in self.raw["errors"]}
@@ -90,6 +95,10 @@ class Idl:
         fields, end = self.struct(name, data, 8)
         assert end == len(data), f"{name} has {len(data)} bytes, of which its IDL names {end}"
         return fields
+
+    def encode_record(self, name: str, fields: Mapping[str, Any]) -> bytes:
+        """The record with these fields."""
+        return discriminator("account", name) + self.encode({"defined": {"name": name}}, fields)
 
     def event(self, data: bytes) -> tuple[str, dict[str, Any]] | None:
         for each in self.raw["events"]:

@@ -8,29 +8,25 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from msgspec import Struct
+from msgspec.structs import asdict
 from nacl.signing import SigningKey
 from solders.instruction import AccountMeta, Instruction
 from solders.keypair import Keypair
 from solders.litesvm import LiteSVM
 from solders.pubkey import Pubkey
 
+from hypernode.chain.programs import deployment
+from hypernode.chain.programs.calls import Call
+from hypernode.chain.programs.deployment import Roles, initializations, panels, split, votes
+from hypernode.governance.parameters import Parameters
+from hypernode.governance.unlocks import LOCKED
+
 from .world import DAY, ED25519, HYPER, START, Sent, World
 
 SALT = b"s" * 32
-LOCKED = 84_603_487 * HYPER
-SPLIT: dict[str, int] = {"treasury": 1000, "incentive": 400, "stakers": 100, "royalty": 500}
-TERMS: dict[str, Any] = {
-    "rate": 2_000, "fixed": 10_000, "least_weight": 100 * HYPER, "longest_seconds": 7_200, "queue_seconds": 3_600,
-    "grace_seconds": 600, "dispute_seconds": 3_600, "fresh_seconds": 300, "least_score": 400, "padding": bytes(2),
-}  # fmt: skip
-PANELS: dict[str, Any] = {
-    "bond": 100 * HYPER, "validator_amount": 10_000 * HYPER, "draw_seconds": DAY, "commit_seconds": DAY,
-    "reveal_seconds": DAY, "appeal_seconds": 7 * DAY, "bps": [100, 500, 1_000, 2_500, 5_000], "padding": bytes(6),
-}  # fmt: skip
-VOTING: dict[str, Any] = {
-    "least_weight": 1_000_000 * HYPER, "voting_seconds": 3 * DAY, "timelock_seconds": DAY,
-    "expiry_seconds": 14 * DAY, "quorum_bps": 1_000, "padding": bytes(2),
-}  # fmt: skip
+TERMS = asdict(deployment.TERMS)
+SPLIT, PANELS, VOTING = (asdict(each(Parameters())) for each in (split, panels, votes))
 NODES_AND_MONEY = ("token", "nodes", "staking", "rewards", "markets")
 ALL = (*NODES_AND_MONEY, "slashing", "governance")
 
@@ -96,52 +92,28 @@ class Network:
         named["token.ledger"] = world.address("token", "burns")
         named["token.vault"] = world.address("token", "vault")
         named["collection"] = world.address("token", "collection")
+        if "slashing" in self.programs:
+            named["slashing.config"] = world.address("slashing", "config")
+            named["slashing.signer"] = world.address("slashing", "authority")
+            named["slashing.vault"] = world.address("slashing", "vault")
+            named["slashing.staking"] = world.ids["staking"]
+        if "governance" in self.programs:
+            named["governance.config"] = world.address("governance", "config")
+            named["governance.signer"] = world.address("governance", "authority")
         self.slasher = Keypair.from_seed(world.random.randbytes(32))
         slasher = world.address("slashing", "authority") if "slashing" in self.programs else self.slasher.pubkey()
         named["slashed"] = world.address("slashing", "vault") if "slashing" in self.programs else world.tokens(slasher)
         named["slasher"] = slasher
         deployer = world.deployer.pubkey()
-        self._initialize("rewards", staking=world.ids["staking"])
-        self._initialize("token", authority=authority, start=self.vesting_start, source=world.tokens(deployer, LOCKED))
-        self._initialize("nodes", authority=authority, threshold=2, rest=self.verifier_keys())
-        if "slashing" in self.programs:
-            self._slashing(authority)
-        self._initialize(
-            "staking", authority=authority, slasher=slasher, rewards=world.ids["rewards"],
-            parameters={"least_amount": HYPER, "shortest_days": 14, "longest_days": 365, "padding": bytes(4)},
+        roles = Roles(
+            deployer=deployer, mint=world.mint, source=world.tokens(deployer, LOCKED), treasury=named["treasury"],
+            incentive=named["incentive"], operations=named["operations"],
+            verifiers=tuple(each.pubkey() for each in self.verifiers), vesting_starts_at=self.vesting_start,
+            authority=authority, slasher=slasher, slashed=named["slashed"],
         )  # fmt: skip
-        self._initialize(
-            "markets", authority=authority, nodes=world.ids["nodes"], nodes_config=named["nodes.config"],
-            staking=world.ids["staking"], split=SPLIT,
-        )  # fmt: skip
-        if "governance" in self.programs:
-            self._governance()
-
-    def _initialize(self, program: str, **values: Any) -> Sent:
-        deployer = self.world.deployer
-        pools = {"rewards_pool": self.world.named["rewards_pool"], "staking_pool": self.world.named["staking_pool"]}
-        return self.world.send(program, "initialize", deployer, deployer=deployer.pubkey(), **(pools | values))
-
-    def _slashing(self, authority: Pubkey) -> None:
-        world, named = self.world, self.world.named
-        named["slashing.config"] = world.address("slashing", "config")
-        named["slashing.signer"] = world.address("slashing", "authority")
-        named["slashing.vault"] = world.address("slashing", "vault")
-        named["slashing.staking"] = world.ids["staking"]
-        self._initialize(
-            "slashing", authority=authority, staking=world.ids["staking"], nodes=world.ids["nodes"], parameters=PANELS
-        )
-
-    def _governance(self) -> None:
-        world, named = self.world, self.world.named
-        named["governance.config"] = world.address("governance", "config")
-        named["governance.signer"] = world.address("governance", "authority")
-        programs = [world.ids[name] for name in ("staking", "slashing", "nodes", "token")]
-        self._initialize(
-            "governance", staking=world.ids["staking"], markets=world.ids["markets"],
-            programs=programs + [Pubkey.default()] * (8 - len(programs)), program_count=len(programs),
-            parameters=VOTING,
-        )  # fmt: skip
+        for step in initializations(world.ids, roles):
+            values = {**arguments_in(step.call), **step.accounts}
+            world.send(step.call.program, step.call.name, world.deployer, rest=step.more, **values)
 
     def verifier_keys(self) -> list[AccountMeta]:
         return [AccountMeta(each.pubkey(), False, False) for each in self.verifiers]
@@ -250,12 +222,12 @@ class Network:
 
     # --- proposals ------------------------------------------------------------------------------------------------
     def propose(self, proposer: Keypair, stake: Pubkey, kind: str = "Text", call: Instruction | None = None,
-                id: int = 0, title: str = "A proposal") -> Pubkey:  # fmt: skip
+                id: int = 0, title: str = "A proposal", image: bytes = b"") -> Pubkey:  # fmt: skip
         world = self.world
         world.send(
             "governance", "propose", proposer, proposer=proposer.pubkey(), stake=stake, id=id, kind=kind, title=title,
             program=call.program_id if call else Pubkey.default(), payload=bytes(call.data) if call else b"",
-            accounts_hash=accounts_hash(call) if call else bytes(32),
+            accounts_hash=accounts_hash(call, image) if call else bytes(32),
         )  # fmt: skip
         return world.address("governance", "proposal", proposer.pubkey(), id)
 
@@ -294,6 +266,11 @@ class Network:
             world.send("markets", "open_page", world.payer, payer=world.payer.pubkey(), index=index)
         return page
 
+    def terms(self) -> dict[str, Any]:
+        """Those of the market now."""
+        terms: dict[str, Any] = self.world.record("markets", "Market", self.world.named["market"])["terms"]
+        return terms
+
     def open(self, client: Keypair | None = None, tokens: Pubkey | None = None, *, id: int | None = None,
              seconds: int = 3_600, author: Pubkey | None = None) -> Job:  # fmt: skip
         world = self.world
@@ -303,7 +280,7 @@ class Network:
         page = self.page()
         world.send(
             "markets", "open", client, client=client.pubkey(), source=tokens, page=page, id=id, seconds=seconds,
-            document=b"d" * 32, author=author or Pubkey.default(),
+            document=b"d" * 32, author=author or Pubkey.default(), terms=self.terms(),
         )  # fmt: skip
         return Job(
             client, tokens, world.address("markets", "job", client.pubkey(), id), id, seconds,
@@ -345,10 +322,18 @@ class Network:
             "markets", "settle", caller, caller=caller.pubkey(), **self.endings(job, operator, author_token)
         )
 
-    def refund(self, job: Job, operator: Operator, caller: Keypair) -> Sent:
+    def refund(self, job: Job, operator: Operator) -> Sent:
         values = self.endings(job, operator)
         del values["operator_token"], values["author_token"]
-        return self.world.send("markets", "refund", caller, caller=caller.pubkey(), **values)
+        return self.world.send("markets", "refund", **values)
+
+    def give_back(self, job: Job, operator: Operator) -> Sent:
+        """The node gives the job back; it has a new place then."""
+        job.page = self.page()
+        return self.world.send(
+            "markets", "give_back", operator.key, key=operator.key.pubkey(), job=job.address, page=job.page,
+            capacity=operator.capacity,
+        )  # fmt: skip
 
     def cancel(self, job: Job, caller: Keypair | None = None) -> Sent:
         caller = caller or job.client
@@ -374,7 +359,7 @@ class Network:
         world = self.world
         record = world.record("markets", "Job", job.address)
         return (
-            b"hypernode:voucher:v1" + bytes(world.ids["markets"]) + bytes(job.address)
+            b"hypernode:voucher:v1" + bytes(world.ids["markets"]) + bytes(record["market"]) + bytes(job.address)
             + struct.pack("<Q", record["serial"]) + bytes(record["node"]) + struct.pack("<Q", cumulative)
         )  # fmt: skip
 
@@ -393,10 +378,15 @@ class Network:
         return world.balance(world.named["markets.vault"]), due
 
 
-def accounts_hash(call: Instruction) -> bytes:
-    """What a proposal says of the accounts it is executed with."""
+def arguments_in(call: Call) -> dict[str, Any]:
+    """A call's arguments as World.send takes them."""
+    return {name: asdict(each) if isinstance(each, Struct) else each for name, each in call.arguments.items()}
+
+
+def accounts_hash(call: Instruction, image: bytes = b"") -> bytes:
+    """What a proposal says of the accounts it is executed with, and of the image if it is an upgrade."""
     parts = b"".join(bytes(each.pubkey) + bytes([each.is_signer | each.is_writable << 1]) for each in call.accounts)
-    return hashlib.sha256(parts).digest()
+    return hashlib.sha256(parts + image).digest()
 
 
 def signature(signer: Keypair, message: bytes, **changed: Any) -> Instruction:

@@ -11,7 +11,8 @@ from solders.instruction import AccountMeta, Instruction
 from solders.pubkey import Pubkey
 from solders.token import ID as TOKEN
 
-from .coder import PROGRAMS
+from hypernode.chain.programs.bundle import IMAGES
+
 from .network import ALL, SPLIT, VOTING, Network
 from .world import DAY, HYPER, LOADER, refuses
 
@@ -36,15 +37,15 @@ class Voters:
         self.proposer, self.stake = self.people[0]
         world.wait(1)
 
-    def activated(self, kind: str = "Text", call: Instruction | None = None, id: int = 0) -> Pubkey:
-        proposal = self.network.propose(self.proposer, self.stake, kind, call, id)
+    def activated(self, kind: str = "Text", call: Instruction | None = None, id: int = 0, image: bytes = b"") -> Pubkey:
+        proposal = self.network.propose(self.proposer, self.stake, kind, call, id, image=image)
         self.network.world.send(
             "governance", "activate", self.proposer, proposer=self.proposer.pubkey(), proposal=proposal
         )
         return proposal
 
-    def queued(self, kind: str = "Text", call: Instruction | None = None, id: int = 0) -> Pubkey:
-        proposal = self.activated(kind, call, id)
+    def queued(self, kind: str = "Text", call: Instruction | None = None, id: int = 0, image: bytes = b"") -> Pubkey:
+        proposal = self.activated(kind, call, id, image)
         for owner, stake in self.people:
             self.network.vote(proposal, owner, stake)
         self.network.world.wait(3 * DAY)
@@ -131,7 +132,7 @@ def test_a_parameter_vote_does_nothing_but_set(network):
     signer = world.named["governance.signer"]
     opening = world.instruction(
         "markets", "open", client=signer, source=world.tokens(signer, HYPER), page=network.page(), id=0, seconds=1,
-        document=bytes(32), author=signer,
+        document=bytes(32), author=signer, terms=network.terms(),
     )  # fmt: skip
     for kind in ("MarketParameter", "StakingParameter"):
         with refuses(world, "BadProgram", "governance"):
@@ -261,6 +262,31 @@ def test_the_proposer_takes_it_back_only_before_the_vote_has_ended(network):
         cancel(voters.queued(id=3))
 
 
+def test_a_draft_is_voted_by_the_rules_of_its_activation(network):
+    """Else whoever keeps drafts from before could pass them by a quorum that has been raised."""
+    world = network.world
+    voters = Voters(network, MILLION)
+    kept = network.propose(voters.proposer, voters.stake, id=7)
+    call = world.instruction("governance", "set_parameters", parameters=VOTING | {"quorum_bps": 5_000})
+    proposal = voters.queued("StakingParameter", call)
+    world.wait(DAY)
+    network.execute(proposal, call)
+    world.send("governance", "activate", voters.proposer, proposer=voters.proposer.pubkey(), proposal=kept)
+    assert world.record("governance", "Proposal", kept)["parameters"]["quorum_bps"] == 5_000
+
+
+@pytest.mark.parametrize("change", [{"quorum_bps": 5_001}, {"quorum_bps": 99}, {"timelock_seconds": 3_599},
+                                    {"voting_seconds": DAY - 1}, {"expiry_seconds": 31 * DAY},
+                                    {"least_weight": 10_000_001 * HYPER}])  # fmt: skip
+def test_no_vote_makes_votes_that_cannot_pass_or_cannot_be_seen(network, change):
+    voters = Voters(network, MILLION)
+    call = network.world.instruction("governance", "set_parameters", parameters=VOTING | change)
+    proposal = voters.queued("StakingParameter", call)
+    network.world.wait(DAY)
+    with refuses(network.world, "BadParameters", "governance"):
+        network.execute(proposal, call)
+
+
 def test_titles_and_payloads_have_bounds(network):
     voters = Voters(network, MILLION)
     with refuses(network.world, "OutOfBounds", "governance"):
@@ -273,7 +299,7 @@ def test_a_program_is_upgraded_by_vote_once_its_upgrade_authority_is_governances
     world = network.world
     voters = Voters(network, MILLION)
     signer, program = world.named["governance.signer"], world.ids["nodes"]
-    image = (PROGRAMS / "binaries" / "nodes.so").read_bytes()
+    image = (IMAGES / "nodes.so").read_bytes()
     data, _ = Pubkey.find_program_address([bytes(program)], LOADER)
     handed = struct.pack("<IQB", 3, 0, 1) + bytes(signer) + image
     world.svm.set_account(data, Account(10**10, handed, LOADER))
@@ -286,8 +312,14 @@ def test_a_program_is_upgraded_by_vote_once_its_upgrade_authority_is_governances
     with refuses(world, "BadProgram", "governance"):
         authority = Instruction(LOADER, struct.pack("<I", 4), call.accounts)
         network.propose(voters.proposer, voters.stake, "ProgramUpgrade", authority, id=9)
-    proposal = voters.queued("ProgramUpgrade", call)
+    proposal = voters.queued("ProgramUpgrade", call, image=image)
     world.wait(DAY)
+    # Its holder may have written to the buffer until it was handed over.
+    written = held[:-1] + bytes([held[-1] ^ 1])
+    world.svm.set_account(buffer, Account(10**9, written, LOADER))
+    with refuses(world, "WrongAccounts", "governance"):
+        network.execute(proposal, call)
+    world.svm.set_account(buffer, Account(10**9, held, LOADER))
     network.execute(proposal, call)
     upgraded = world.svm.get_account(data)
     assert upgraded is not None

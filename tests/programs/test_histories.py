@@ -12,7 +12,7 @@ import os
 import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import initialize, rule, run_state_machine_as_test
+from hypothesis.stateful import initialize, precondition, rule, run_state_machine_as_test
 
 from .histories.duties import Duties
 from .histories.embedded import Embedded
@@ -24,6 +24,7 @@ from .histories.stakes import Stakes
 from .histories.state import OWNERS, PEOPLE
 from .histories.supply import Supply
 from .histories.votes import Votes
+from .model.slashing import CaseState
 from .world import DAY, HYPER
 
 HISTORIES = int(os.environ.get("HISTORIES", "25"))
@@ -56,6 +57,13 @@ class Histories(Stakes, Reports, Votes, Supply, Jobs):
 
 class OnChain(Histories, OnlyOnChain):
     """The model and the programs."""
+
+    @precondition(lambda self: any(each.state == CaseState.WAITING for each in self.state.cases))
+    @rule(sleeps=st.sampled_from([False, False, True]))
+    def sleep(self, sleeps: bool) -> None:
+        """Nobody is there while the hash of a round's slot is known."""
+        if sleeps:
+            self.world.wait(300, slots=750)
 
 
 @pytest.mark.timeout(HISTORIES * 10)

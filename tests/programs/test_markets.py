@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import pytest
+from solders.pubkey import Pubkey
 
-from .network import LOCKED, SPLIT, TERMS, Job, Network, Operator, signature
+from hypernode.governance.unlocks import LOCKED
+
+from .network import SPLIT, TERMS, Job, Network, Operator, signature
 from .world import DAY, HYPER, refuses
 
 PRICE = TERMS["rate"] * 600 + TERMS["fixed"]
@@ -116,21 +119,46 @@ def test_an_assigned_job_that_nobody_finishes_is_refunded_by_anyone(network):
         network.cancel(job)
     world.wait(3_600 + TERMS["grace_seconds"])
     with refuses(world, "TooEarly", "markets"):
-        network.refund(job, operator, world.person())
+        network.refund(job, operator)
     world.wait(1)
     with refuses(world, "TooLate", "markets"):
         network.submit(job, operator, 10)
-    network.refund(job, operator, world.person())
+    network.refund(job, operator)
     assert world.balance(job.tokens) == 100 * HYPER
     assert world.record("markets", "Capacity", operator.capacity)["running"] == 0
 
 
-def test_a_node_gives_a_job_back_at_once(network):
+def test_a_job_given_back_is_queued_again_for_the_rest_of_its_time(network):
+    world = network.world
     job, operator = assigned(network)
-    with refuses(network.world, "TooEarly", "markets"):
-        network.refund(job, operator, job.client)
-    network.refund(job, operator, operator.key)
-    assert network.world.balance(job.tokens) == 100 * HYPER
+    with refuses(world, "TooEarly", "markets"):
+        network.refund(job, operator)
+    place = world.record("markets", "Job", job.address)["place"]
+    network.give_back(job, operator)
+    record = world.record("markets", "Job", job.address)
+    assert (record["state"], record["place"]) == ("Queued", place + 1)
+    assert {record[each] for each in ("node", "operator", "stake", "author")} == {Pubkey.default()}
+    assert world.record("markets", "Capacity", operator.capacity)["running"] == 0
+    other = network.operator()
+    network.take(job, other)
+    world.wait(600)
+    network.submit(job, other, 600)
+    network.settle(job, other)
+    assert world.balance(job.tokens) == 100 * HYPER - PRICE
+    late, operator = assigned(network)
+    world.wait(TERMS["queue_seconds"])
+    network.give_back(late, operator)
+    with refuses(world, "TooLate", "markets"):
+        network.take(late, operator)
+    network.cancel(late, world.person())
+    assert world.balance(late.tokens) == 100 * HYPER
+
+
+def test_a_job_partly_paid_is_not_given_back(network):
+    job, operator = assigned(network)
+    network.redeem(job, operator, 1)
+    with refuses(network.world, "PartlyPaid", "markets"):
+        network.give_back(job, operator)
 
 
 @pytest.mark.parametrize("for_node", [True, False])
@@ -204,7 +232,7 @@ def test_a_node_needs_room_on_its_owners_stake(network):
         network.take(job, operator)
     with refuses(network.world, "NoRoom", "markets"):
         network.take(jobs[3], operator)
-    network.refund(jobs[0], operator, operator.key)
+    network.give_back(jobs[0], operator)
     network.take(jobs[3], operator)
 
 
@@ -284,7 +312,7 @@ def test_a_page_of_another_market_is_refused(network):
     with refuses(world, "WrongPage", "markets"):
         world.send(
             "markets", "open", client, client=client.pubkey(), source=world.tokens(client.pubkey(), HYPER * 100),
-            page=page, id=1, seconds=60, document=bytes(32), author=client.pubkey(),
+            page=page, id=1, seconds=60, document=bytes(32), author=client.pubkey(), terms=network.terms(),
         )  # fmt: skip
 
 
@@ -307,7 +335,8 @@ def test_vouchers_pay_a_running_job_and_count_towards_its_price(network):
 def test_what_vouchers_paid_stays_paid_when_the_job_is_refunded(network):
     job, operator = assigned(network)
     network.redeem(job, operator, 1_000_000)
-    network.refund(job, operator, operator.key)
+    network.world.wait(3_601 + TERMS["grace_seconds"])
+    network.refund(job, operator)
     assert network.world.balance(job.tokens) == 100 * HYPER - 1_000_000
 
 
@@ -341,7 +370,9 @@ def test_a_voucher_of_a_closed_job_is_worth_nothing_in_the_next_with_its_id(netw
     world = network.world
     job, operator = assigned(network)
     proof = signature(job.client, network.voucher(job, 1_000_000))
-    network.refund(job, operator, operator.key)
+    world.wait(3_601 + TERMS["grace_seconds"])
+    network.refund(job, operator)
+    network.checkpoint(operator)
     again = network.open(job.client, job.tokens, id=job.id)
     assert again.address == job.address
     network.take(again, operator)

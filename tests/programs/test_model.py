@@ -85,8 +85,8 @@ def test_all_that_is_locked_is_unlocked():
 @given(st.integers(0, 40), st.randoms(use_true_random=False), st.sampled_from([1, 2]))
 def test_a_panel_does_not_depend_on_who_is_named_when(count, chance: random.Random, number):
     stake = staking.Stake(amount=10_000 * MICRO_PER_HYPER, state=staking.StakeState.ACTIVE)
-    case = slashing.Case(b"c", b"r", b"a", slashing.Kind.FORGERY, slashing.Parameters(), 1, reported_height=9)
-    case = slashing.draw(replace(case, round=number), b"seed", 0)
+    case = slashing.Case(b"c", b"r", b"a", slashing.Kind.FORGERY, slashing.Parameters(), 1, 9, seed_height=25)
+    case = slashing.draw(replace(case, round=number), b"seed", 0, 26)
     validators = [
         slashing.Validator(bytes([owner % 30]), bytes([owner, 1]), bytes([owner, 2]), stake, 500, True, 1)
         for owner in range(count)

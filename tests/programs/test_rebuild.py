@@ -10,7 +10,9 @@ from pathlib import Path
 import pytest
 from solana_programs import build
 
-COMPILER = build.PROGRAMS / "binaries" / "COMPILER"
+from hypernode.chain.programs.bundle import IMAGES
+
+COMPILER = IMAGES / "COMPILER"
 
 
 @pytest.mark.timeout(900)

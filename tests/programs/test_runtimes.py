@@ -14,7 +14,8 @@ from solders.pubkey import Pubkey
 from solders.system_program import ID as SYSTEM
 from solders.system_program import CreateAccountParams, create_account
 
-from .coder import PROGRAMS
+from hypernode.chain.programs.bundle import IDLS, IMAGES
+
 from .journey import travel
 from .world import LOADER, Refused, World, refuses, runtime
 
@@ -28,6 +29,10 @@ def test_the_old_image_does_all_the_new_one_does():
 
 def test_everything_works_once_old_images_are_forbidden():
     travel(svm=runtime(forbid_old=True))
+
+
+def test_everything_works_with_all_that_the_runtime_can_do():
+    travel(svm=runtime(everything=True))
 
 
 def deploy(world: World, image: bytes) -> Pubkey:
@@ -60,11 +65,11 @@ def deploy(world: World, image: bytes) -> Pubkey:
     return program.pubkey()
 
 
-@pytest.mark.parametrize("name", sorted(path.stem for path in (PROGRAMS / "idl").glob("*.json")))
+@pytest.mark.parametrize("name", sorted(path.stem for path in IDLS.glob("*.json")))
 @pytest.mark.parametrize(("suffix", "forbid_old"), [(".so", False), (".so", True), (".v0.so", False)])
 def test_the_loader_deploys_it(name, suffix, forbid_old):
     world = World(svm=runtime(forbid_old=forbid_old))
-    program = deploy(world, (PROGRAMS / "binaries" / f"{name}{suffix}").read_bytes())
+    program = deploy(world, (IMAGES / f"{name}{suffix}").read_bytes())
     with pytest.raises(Refused) as refused:
         world.submit([Instruction(program, bytes(8), [])], [])
     assert refused.value.code == 6000
@@ -72,7 +77,7 @@ def test_the_loader_deploys_it(name, suffix, forbid_old):
 
 def test_who_deployed_a_program_through_the_loader_sets_it_up_and_nobody_else():
     world = World()
-    world.ids["rewards"] = deploy(world, (PROGRAMS / "binaries" / "rewards.so").read_bytes())
+    world.ids["rewards"] = deploy(world, (IMAGES / "rewards.so").read_bytes())
     values = {"staking": world.key(), "staking_pool": world.key()}
     stranger = world.person()
     with refuses(world, "NotUpgradeAuthority", "rewards"):
@@ -84,12 +89,12 @@ def test_who_deployed_a_program_through_the_loader_sets_it_up_and_nobody_else():
 def test_the_loader_refuses_an_old_image_once_they_are_forbidden():
     world = World(svm=runtime(forbid_old=True))
     with pytest.raises(Refused):
-        deploy(world, (PROGRAMS / "binaries" / "rewards.v0.so").read_bytes())
+        deploy(world, (IMAGES / "rewards.v0.so").read_bytes())
 
 
 def test_the_hashes_are_those_of_the_images():
-    listed = (PROGRAMS / "binaries" / "SHA256SUMS").read_text().splitlines()
-    files = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in (PROGRAMS / "binaries").glob("*.so")}
+    listed = (IMAGES / "SHA256SUMS").read_text().splitlines()
+    files = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in IMAGES.glob("*.so")}
     assert {name: digest for digest, name in (line.split("  ") for line in listed)} == files
     assert len(files) == 16
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+from dataclasses import replace
+from typing import Any
 
 import pytest
 from solders.pubkey import Pubkey
 
-from .network import ALL, Network, Operator
+from .network import ALL, NODES_AND_MONEY, PANELS, Network, Operator
 from .world import DAY, HYPER, Refused, refuses
 
 BOND = 100 * HYPER
@@ -162,8 +164,8 @@ def test_who_may_not_judge(network):
     small = network.operator(STAKE - 1)
     world.wait(20)
     world.send("slashing", "draw", case=trial.case)
-    with refuses(world, "NoValidator", "slashing"):
-        network.nominate(trial.case, trial.accused)  # its own stake is under report
+    with refuses(world, "Partial", "slashing"):
+        network.nominate(trial.case, trial.accused)
     with refuses(world, "TooNew", "slashing"):
         network.nominate(trial.case, late)
     with refuses(world, "NoValidator", "slashing"):
@@ -202,20 +204,38 @@ def test_a_vote_is_shown_as_it_was_committed_and_once(network):
         network.reveal(trial.case, judge, True)
 
 
-def test_a_seed_is_not_known_before_its_slot_and_forgotten_ones_are_named_anew(network):
+def test_a_round_is_drawn_while_its_hash_is_known_or_not_at_all(network):
+    """Were another slot named, whoever alone is awake could let hashes pass until it likes one."""
     world = network.world
-    trial = Trial(network, validators=0)
+    trial = Trial(network)
     with refuses(world, "TooEarly", "slashing"):
         world.send("slashing", "draw", case=trial.case)
-    before = world.record("slashing", "Case", trial.case)["seed_slot"]
-    world.wait(3_600)
-    world.send("slashing", "draw", case=trial.case)
-    record = world.record("slashing", "Case", trial.case)
-    assert record["state"] == "Waiting"
-    assert record["seed_slot"] > before
-    world.wait(20)
-    world.send("slashing", "draw", case=trial.case)
-    assert trial.state == "Voting"
+    seed_slot = world.record("slashing", "Case", trial.case)["seed_slot"]
+    world.wait(200, slots=seed_slot + 512 - world.slot)
+    with refuses(world, "TooEarly", "slashing"):
+        network.close_round(trial.case)
+    world.wait(0, slots=1)
+    with refuses(world, "TooLate", "slashing"):
+        world.send("slashing", "draw", case=trial.case)
+    treasury = world.balance(world.named["treasury"])
+    network.close_round(trial.case)
+    assert (trial.state, trial.stake["reports"]) == ("Dismissed", 0)
+    assert world.balance(world.named["treasury"]) - treasury == BOND
+
+
+def test_an_appeal_that_nobody_draws_leaves_what_was_found(network):
+    world = network.world
+    trial = Trial(network)
+    trial.judge(3, 0)
+    appeal(trial)
+    seed_slot = world.record("slashing", "Case", trial.case)["seed_slot"]
+    world.wait(200, slots=seed_slot + 512 - world.slot)
+    with refuses(world, "TooEarly", "slashing"):
+        network.close_round(trial.case)
+    world.wait(1)
+    network.close_round(trial.case)
+    assert trial.state == "Upheld"
+    network.execute_case(trial.case, trial.tokens)
 
 
 def test_one_owner_has_one_seat(network):
@@ -232,3 +252,86 @@ def test_one_owner_has_one_seat(network):
         with contextlib.suppress(Refused):
             network.nominate(trial.case, each)
     assert world.record("slashing", "Case", trial.case)["seats"] == 1
+
+
+def test_reports_unseat_no_judge(network):
+    """A bond each would otherwise be the price of a panel of friends."""
+    world = network.world
+    trial = Trial(network, validators=2)
+    world.pay(world.reserve, world.bank, trial.tokens, 2 * BOND)
+    for id, each in enumerate(trial.validators, start=1):
+        network.report(trial.reporter, trial.tokens, each.stake, id=id)
+    world.wait(20)
+    world.send("slashing", "draw", case=trial.case)
+    for each in trial.validators:
+        network.nominate(trial.case, each)
+    assert world.record("slashing", "Case", trial.case)["seats"] == 2
+
+
+def test_an_owner_votes_though_a_node_was_named_that_is_switched_off(network):
+    world = network.world
+    judge = network.operator(STAKE)
+    off = world.person()
+    world.send(
+        "nodes", "register", judge.owner, off, owner=judge.owner.pubkey(), key=off.pubkey(), capability=b"c" * 32
+    )
+    trial = Trial(network, validators=0)
+    named = replace(judge, key=off, node=world.address("nodes", "node", off.pubkey()))
+    world.wait(20)
+    world.send("slashing", "draw", case=trial.case)
+    network.nominate(trial.case, named)
+    with refuses(world, "NotDrawn", "slashing"):
+        network.nominate(trial.case, judge)
+    by_owner = replace(judge, key=judge.owner)
+    world.wait(DAY)
+    with refuses(world, "NotOnPanel", "slashing"):
+        network.commit(trial.case, judge, True)
+    network.commit(trial.case, by_owner, True)
+    with refuses(world, "AlreadyCommitted", "slashing"):
+        network.commit(trial.case, named, False)
+    world.wait(DAY)
+    network.reveal(trial.case, by_owner, True)
+    assert world.record("slashing", "Case", trial.case)["panel"][0]["ballot"] == "For"
+
+
+def test_reports_one_after_the_other_do_not_keep_a_stake_for_ever(network):
+    """Its owner ends it while it is under report; what was reported before the cooldown is over is judged, and
+    that is all."""
+    world = network.world
+    trial = Trial(network, validators=0)
+    world.pay(world.reserve, world.bank, trial.tokens, 10 * BOND)
+    network.unstake(trial.accused.owner, trial.accused.stake)
+    case, id = trial.case, 0
+    while world.time + 3 * DAY < trial.stake["free_at"]:
+        world.wait(20)
+        world.send("slashing", "draw", case=case)
+        world.wait(3 * DAY - 30)
+        ending, id = case, id + 1
+        case = network.report(trial.reporter, trial.tokens, trial.accused.stake, id=id)
+        world.wait(30)
+        network.close_round(ending)
+        assert trial.stake["reports"] == 1
+    assert id > 5
+    world.wait(3 * DAY)
+    with refuses(world, "ReportedTooLate", "staking"):
+        network.report(trial.reporter, trial.tokens, trial.accused.stake, id=99)
+    network.close_round(case)  # nobody drew
+    network.withdraw(trial.accused.owner, trial.accused.stake, trial.accused.tokens)
+    assert world.balance(trial.accused.tokens) == STAKE
+
+
+def test_parameters_stay_within_bounds():
+    judged = Network((*NODES_AND_MONEY, "slashing"))
+    world, authority = judged.world, judged.authority
+    set_to = lambda parameters: world.send(  # noqa: E731
+        "slashing", "set_parameters", authority, authority=authority.pubkey(), parameters=parameters
+    )
+    set_to(PANELS)
+    changes: list[dict[str, Any]] = [
+        {"bond": HYPER - 1}, {"bps": [100, 500, 1_000, 2_500, 5_001]}, {"bps": [0, 500, 1_000, 2_500, 5_000]},
+        {"appeal_seconds": DAY - 1}, {"commit_seconds": 3_599}, {"reveal_seconds": 7 * DAY + 1},
+        {"validator_amount": 0}, {"padding": b"\1" + bytes(5)},
+    ]  # fmt: skip
+    for change in changes:
+        with refuses(world, "BadParameters", "slashing"):
+            set_to(PANELS | change)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import pytest
+from solders.account import Account
 
+from .coder import idl
 from .network import Network
 from .world import DAY, HYPER, refuses
 
@@ -154,7 +156,7 @@ def test_a_slash_takes_part_of_the_stake_and_its_weight(network):
     slasher = network.slasher
     world.send("staking", "freeze", slasher, stake=stake)
     with refuses(world, "Frozen", "staking"):
-        network.unstake(owner, stake)
+        world.send("staking", "add", owner, owner=owner.pubkey(), stake=stake, source=tokens, amount=1)
     with refuses(world, "SlashTooHigh", "staking"):
         world.send("staking", "slash", slasher, stake=stake, bps=5_001)
     world.send("staking", "slash", slasher, stake=stake, bps=2_500)
@@ -164,11 +166,49 @@ def test_a_slash_takes_part_of_the_stake_and_its_weight(network):
     assert world.balance(world.named["slashed"]) == 250 * HYPER
     with refuses(world, "NotFrozen", "staking"):
         world.send("staking", "slash", slasher, stake=stake, bps=2_500)
-    network.unstake(owner, stake)
     world.send("staking", "freeze", slasher, stake=stake)
+    network.unstake(owner, stake)
     world.wait(30 * DAY)
     with refuses(world, "Frozen", "staking"):
         network.withdraw(owner, stake, tokens)
     world.send("staking", "release", slasher, stake=stake)
     network.withdraw(owner, stake, tokens)
     assert world.balance(tokens) == 750 * HYPER
+
+
+def test_a_stake_that_leaves_can_be_reported_until_its_cooldown_is_over_and_not_for_ever(network):
+    world = network.world
+    owner, tokens, stake = staker(network)
+    report, end = (
+        lambda: world.send("staking", "freeze", network.slasher, stake=stake),
+        lambda: world.send("staking", "release", network.slasher, stake=stake),
+    )
+    report()
+    network.unstake(owner, stake)
+    world.wait(30 * DAY - 1)
+    report()
+    end()
+    world.wait(1)
+    with refuses(world, "Frozen", "staking"):
+        network.withdraw(owner, stake, tokens)
+    with refuses(world, "ReportedTooLate", "staking"):
+        report()
+    end()
+    network.withdraw(owner, stake, tokens)
+    assert world.balance(tokens) == 1_000 * HYPER
+
+
+def test_sums_at_the_highest_number_stop_no_reward(network):
+    """Who has nearly all weight can send the same tokens round, until sums over all time are full."""
+    world = network.world
+    _, tokens, stake = staker(network)
+    network.reward(HYPER)
+    pool = world.named["rewards_pool"]
+    account = world.svm.get_account(pool)
+    record = world.record("rewards", "Pool", pool)
+    full = record | {"distributed": 2**64 - 1, "paid": 2**64 - 1}
+    world.svm.set_account(pool, Account(account.lamports, idl("rewards").encode_record("Pool", full), account.owner))
+    network.reward(HYPER)
+    network.claim(stake, tokens)
+    assert world.balance(tokens) >= 2 * HYPER - 1
+    assert world.record("rewards", "Pool", pool)["paid"] == 2**64 - 1

@@ -3,6 +3,9 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from solders.account import Account
+from solders.token import ID as TOKEN
+from solders.token.state import Mint
 
 from .world import DAY, HYPER, START, SUPPLY, World, refuses
 
@@ -114,3 +117,24 @@ def test_lamports_sent_before_do_not_stop_an_account_from_being_made(world):
     for seed in ("vesting", "burns", "vault", "collection"):
         world.svm.airdrop(world.address("token", seed), 1_000_000 if seed != "vault" else 10**9)
     set_up(world)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"decimals": 9}, {"supply": SUPPLY // 1_000}, {"supply": SUPPLY + 1}, {"mint_authority": True},
+     {"freeze_authority": True}],
+)  # fmt: skip
+def test_a_mint_of_other_units_or_that_somebody_can_change_is_refused(world, wrong):
+    """Prices off by a factor of 1,000 begin with a mint of 9 decimals."""
+    right = {"mint_authority": None, "supply": SUPPLY, "decimals": 6, "freeze_authority": None}
+    made = right | {name: world.key() if value is True else value for name, value in wrong.items()}
+    mint = Mint(made["mint_authority"], made["supply"], made["decimals"], True, made["freeze_authority"])
+    world.named["stakers"] = world.tokens(world.key())
+    world.named["operations"] = world.tokens(world.key())
+    source = world.tokens(world.deployer.pubkey(), LOCKED)
+    world.svm.set_account(world.mint, Account(10**9, bytes(mint), TOKEN))
+    with refuses(world, "NotThatMint"):
+        world.send(
+            "token", "initialize", world.deployer, deployer=world.deployer.pubkey(), source=source,
+            authority=world.key(), start=START,
+        )  # fmt: skip

@@ -18,7 +18,7 @@ from solders.clock import Clock
 from solders.hash import Hash
 from solders.instruction import AccountMeta, Instruction
 from solders.keypair import Keypair
-from solders.litesvm import LiteSVM
+from solders.litesvm import FeatureSet, LiteSVM
 from solders.message import Message
 from solders.pubkey import Pubkey
 from solders.token import ID as TOKEN
@@ -26,7 +26,9 @@ from solders.token.state import Mint, TokenAccount, TokenAccountState
 from solders.transaction import Transaction
 from solders.transaction_metadata import FailedTransactionMetadata
 
-from .coder import PROGRAMS, arguments_of, idl
+from hypernode.chain.programs.bundle import IMAGES
+
+from .coder import arguments_of, idl
 
 LOADER = Pubkey.from_string("BPFLoaderUpgradeab1e11111111111111111111111")
 ED25519 = Pubkey.from_string("Ed25519SigVerify111111111111111111111111111")
@@ -72,9 +74,10 @@ class Sent:
         self.events = [event for event in (idl(program).event(data) for data in raw) if event]
 
 
-def runtime(*, forbid_old: bool = False) -> LiteSVM:
-    """Mainnet's features, with signatures and blockhashes checked; `forbid_old` adds the change of SIMD-0500."""
-    features = LiteSVM.mainnet_feature_set()
+def runtime(*, forbid_old: bool = False, everything: bool = False) -> LiteSVM:
+    """Mainnet's features, with signatures and blockhashes checked; `forbid_old` adds the change of SIMD-0500,
+    `everything` all that the runtime has, which mainnet may have one day."""
+    features = FeatureSet.all_enabled() if everything else LiteSVM.mainnet_feature_set()
     if forbid_old:
         features.activate(FORBID_OLD, 0)
     svm = LiteSVM.default().with_feature_set(features).with_builtins().with_sysvars().with_lamports(10**18)
@@ -109,6 +112,8 @@ class World:
         for name in programs:
             self.install(name, suffix)
         self.slot, self.time = 1_000, START
+        self.slots_a_second = 2.5
+        """A slot takes 400 ms on the cluster. Fewer let time pass for which nobody has to be there."""
         self.set_clock()
         self.mint = self.key()
         self.named["mint"] = self.mint
@@ -166,15 +171,15 @@ class World:
         self.svm.set_slot_hashes([hash_of(slot) for slot in range(self.slot - 1, max(0, self.slot - 513), -1)])
 
     def wait(self, seconds: int, slots: int | None = None) -> None:
-        """Let time pass; slots as the cluster's 400 ms would have it, unless said otherwise."""
+        """Let time pass, and slots with it unless said otherwise."""
         self.time += seconds
-        self.slot += slots if slots is not None else max(1, seconds * 5 // 2)
+        self.slot += slots if slots is not None else max(1, int(seconds * self.slots_a_second))
         self.set_clock()
 
     # --- programs -------------------------------------------------------------------------------------------------
     def install(self, name: str, suffix: str = ".so") -> None:
         """Put a program's image where the upgradeable loader keeps it, with the deployer as its upgrade authority."""
-        image = (PROGRAMS / "binaries" / f"{name}{suffix}").read_bytes()
+        image = (IMAGES / f"{name}{suffix}").read_bytes()
         program = self.key()
         data, _ = Pubkey.find_program_address([bytes(program)], LOADER)
         header = struct.pack("<IQB", 3, 0, 1) + bytes(self.deployer.pubkey())

@@ -126,7 +126,7 @@ def test_rewards_are_those_of_sharing_out_one_by_one(history: list[tuple[str, in
                 elif act == "unstake":
                     changed_stake, pool = staking.unstake(stake, pool, height, 0)
                 elif act == "slash":
-                    changed_stake, pool, _ = staking.slash(staking.freeze(stake), lock * 10, pool, height)
+                    changed_stake, pool, _ = staking.slash(staking.freeze(stake, 0), lock * 10, pool, height)
                 else:
                     changed_stake, pool, paid = staking.claim(stake, pool)
                     balance -= paid
@@ -194,16 +194,17 @@ def test_what_a_stake_cannot_be(amount: int, lock: int) -> None:
 
 def test_a_reported_stake_is_frozen() -> None:
     stake, pool = staking.lock(UUID(int=1), UUID(int=2), HYPER, 30, RULES, Pool(), 1, 0)
-    frozen = staking.freeze(stake)
-    for act in (lambda: staking.add(frozen, 1, pool, 2), lambda: staking.unstake(frozen, pool, 2, 0)):
-        with pytest.raises(StakeFrozen):
-            act()
-    ended, after = staking.unstake(stake, pool, 2, 0)
+    frozen = staking.freeze(stake, 0)
     with pytest.raises(StakeFrozen):
-        staking.withdraw(staking.freeze(ended), after, 100 * DAY)
-    emptied, _, _ = staking.withdraw(ended, after, 100 * DAY)
+        staking.add(frozen, 1, pool, 2)
+    ended, after = staking.unstake(frozen, pool, 2, 0)
+    with pytest.raises(StakeFrozen):
+        staking.withdraw(staking.freeze(ended, 30 * DAY - 1), after, 100 * DAY)
+    with pytest.raises(StakeStateWrong, match="cooldown"):
+        staking.freeze(ended, 30 * DAY)
+    emptied, _, _ = staking.withdraw(staking.release(ended), after, 100 * DAY)
     with pytest.raises(StakeStateWrong):
-        staking.freeze(emptied)
+        staking.freeze(emptied, 0)
 
 
 def test_votes_use_the_weight_from_before() -> None:
@@ -316,7 +317,7 @@ def proposal(**changes: object) -> Proposal:
 
 @given(st.integers(1, SUPPLY), st.data())
 def test_a_vote_passes_with_a_quorum_and_more_for_than_against(total: int, data: st.DataObject) -> None:
-    active = proposals.activate(proposal(), total, 1, 0)
+    active = proposals.activate(proposal(), VotingRules(), total, 1, 0)
     cast = {choice: data.draw(st.integers(0, total // 3)) for choice in Choice}
     for choice, weight in cast.items():
         if weight:
@@ -328,8 +329,13 @@ def test_a_vote_passes_with_a_quorum_and_more_for_than_against(total: int, data:
     assert (ended.state is proposals.State.QUEUED) is passes
 
 
+def test_a_draft_is_voted_by_the_rules_of_its_activation() -> None:
+    stricter = VotingRules(quorum_bps=5_000)
+    assert proposals.activate(proposal(), stricter, 100, 1, 1_000).rules == stricter
+
+
 def test_the_times_of_a_proposal() -> None:
-    active = proposals.activate(proposal(), 100, 1, 1_000)
+    active = proposals.activate(proposal(), VotingRules(), 100, 1, 1_000)
     end = 1_000 + 3 * DAY
     active = proposals.vote(active, 60, Choice.FOR, end - 1)
     for late in (lambda: proposals.vote(active, 1, Choice.AGAINST, end), lambda: proposals.cancel(active, end)):

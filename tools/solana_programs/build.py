@@ -1,4 +1,4 @@
-"""`make programs`: everything of `programs/` that is made from something else, and the check that it is current.
+"""`make programs`: all that is made from the sources in `programs/`, and the check that it is current.
 
     python -m solana_programs.build                write generated Rust, IDLs, images and their hashes
     python -m solana_programs.build --check        build elsewhere and exit with 1 where a committed file differs
@@ -23,13 +23,17 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Final
 
-from . import idl, rust
+from . import idl, python, rust
 from .declaration import load
 from .linker import Version, link
 
 ROOT: Final = Path(__file__).parents[2]
 PROGRAMS: Final = ROOT / "programs"
-IMAGES: Final[Mapping[Version, str]] = {"v3": ".so", "v0": ".v0.so"}
+MADE: Final = "src/hypernode/chain/programs"
+"""Where IDLs and images lie, below the root: they come with the package."""
+SELFTEST: Final = "selftest"
+"""A program that is never deployed, and so needs no client."""
+SUFFIXES: Final[Mapping[Version, str]] = {"v3": ".so", "v0": ".v0.so"}
 
 _CARGO, _RUSTC = "/usr/bin/cargo", "/usr/bin/rustc"
 _PACKAGES: Final = "rustc-web cargo-web rust-web-src"
@@ -53,12 +57,15 @@ def names(programs: Path = PROGRAMS) -> list[str]:
 
 
 def declared(programs: Path = PROGRAMS) -> dict[str, bytes]:
-    """What the declarations decide: path below `programs/` to contents."""
+    """What the declarations decide: path below the root to contents."""
     files: dict[str, bytes] = {}
     for name in names(programs):
         program = load(programs, name)
-        files[f"{name}/src/generated.rs"] = rust.generate(program).encode()
-        files[f"idl/{name}.json"] = (json.dumps(idl.generate(program), indent=1) + "\n").encode()
+        described = idl.generate(program)
+        files[f"programs/{name}/src/generated.rs"] = rust.generate(program).encode()
+        files[f"{MADE}/idl/{name}.json"] = (json.dumps(described, indent=1) + "\n").encode()
+        if name != SELFTEST:
+            files[f"{MADE}/typed/{name}.py"] = python.generate(described).encode()
     return files
 
 
@@ -73,7 +80,7 @@ def compiled(source: Path = PROGRAMS, target: Path | None = None) -> dict[str, b
         place = target or Path(folder)
         workspace = place / "sources"
         shutil.rmtree(workspace, ignore_errors=True)
-        shutil.copytree(source, workspace, ignore=shutil.ignore_patterns("target", "binaries", "idl"))
+        shutil.copytree(source, workspace, ignore=shutil.ignore_patterns("target"))
         return _images(workspace, names(source), place / "target")
 
 
@@ -138,21 +145,17 @@ def _images(workspace: Path, programs: Iterable[str], target: Path) -> dict[str,
         ]
         if len(found) != 1:
             raise BuildError(f"cargo left {[path.name for path in found]} for {name}, not one object")
-        for version, suffix in IMAGES.items():
-            files[f"binaries/{name}{suffix}"] = link(found, version)
+        for version, suffix in SUFFIXES.items():
+            files[f"{MADE}/images/{name}{suffix}"] = link(found, version)
     sums = "".join(f"{hashlib.sha256(data).hexdigest()}  {Path(path).name}\n" for path, data in sorted(files.items()))
-    files["binaries/SHA256SUMS"] = sums.encode()
-    files["binaries/COMPILER"] = (compiler() + "\n").encode()
+    files[f"{MADE}/images/SHA256SUMS"] = sums.encode()
+    files[f"{MADE}/images/COMPILER"] = (compiler() + "\n").encode()
     return files
 
 
-def differing(files: Mapping[str, bytes], programs: Path = PROGRAMS) -> list[str]:
+def differing(files: Mapping[str, bytes], root: Path = ROOT) -> list[str]:
     """The paths whose committed contents are not these."""
-    return [
-        path
-        for path, data in files.items()
-        if not (programs / path).is_file() or (programs / path).read_bytes() != data
-    ]
+    return [path for path, data in files.items() if not (root / path).is_file() or (root / path).read_bytes() != data]
 
 
 def main() -> int:
@@ -172,7 +175,7 @@ def main() -> int:
     stale = differing(files)
     if options.check:
         for path in stale:
-            print(f"programs/{path} is not what its sources make", file=sys.stderr)
+            print(f"{path} is not what its sources make", file=sys.stderr)
         return 1 if stale else 0
     _write({path: files[path] for path in stale})
     print(f"{len(files)} files, {len(stale)} changed")
@@ -181,8 +184,8 @@ def main() -> int:
 
 def _write(files: Mapping[str, bytes]) -> None:
     for path, data in files.items():
-        (PROGRAMS / path).parent.mkdir(parents=True, exist_ok=True)
-        (PROGRAMS / path).write_bytes(data)
+        (ROOT / path).parent.mkdir(parents=True, exist_ok=True)
+        (ROOT / path).write_bytes(data)
 
 
 if __name__ == "__main__":

@@ -9,8 +9,11 @@ use crate::generated::*;
 
 /// The token program's Transfer and TransferChecked, by first byte and length.
 const TRANSFERS: [(u8, usize); 2] = [(3, 9), (12, 10)];
-/// The loader's Upgrade.
+/// The loader's Upgrade, the place of the buffer among its accounts, and of the image in the buffer
+/// (solana-loader-v3-interface).
 const UPGRADE: [u8; 4] = [3, 0, 0, 0];
+const BUFFER: usize = 2;
+const IMAGE_AT: usize = 37;
 const SIGNS: u8 = 1;
 const WRITES: u8 = 2;
 /// Bytes hashed for each account: its key and its flags.
@@ -71,7 +74,12 @@ pub fn call(config: &Config, proposal: &Proposal, accounts: &[Account]) -> Resul
         metas[index] = MaybeUninit::new(Meta::with(account, signs, account.is_writable()));
         index += 1;
     }
-    let digest = digest::sha256(&[&hashed[..count * ENTRY]]);
+    // Until the buffer is handed over, its holder can still write to it: the vote is on bytes, not on an address.
+    let image = match accounts.get(BUFFER) {
+        Some(buffer) if proposal.kind == Kind::PROGRAM_UPGRADE => buffer.data().get(IMAGE_AT..).unwrap_or(&[]),
+        _ => &[],
+    };
+    let digest = digest::sha256(&[&hashed[..count * ENTRY], image]);
     require!(*digest.bytes() == proposal.accounts, errors::WRONG_ACCOUNTS);
     let metas = unsafe { core::slice::from_raw_parts(metas.as_ptr() as *const Meta, count) };
     let payload = &proposal.payload[..(proposal.payload_length as usize).min(proposal.payload.len())];

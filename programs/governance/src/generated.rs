@@ -388,7 +388,7 @@ fn set_parameters<'a>(input: &Input<'a>, data: &'a [u8]) -> Result {
     crate::set_parameters(&mut accounts, &arguments, input)
 }
 
-/// Drafts a proposal. `accounts` is the sha256 of the accounts it is to be executed with, each key and one byte: 1 signs, 2 is written.
+/// Drafts a proposal. `accounts` is the sha256 of the accounts it is to be executed with, each key and one byte: 1 signs, 2 is written; of an upgrade, followed by all bytes of the image in the buffer.
 pub struct ProposeAccounts<'a> {
     pub proposer: Signer<'a>,
     pub config: Record<'a, Config>,

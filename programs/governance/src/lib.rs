@@ -67,7 +67,6 @@ fn propose(accounts: &mut ProposeAccounts, arguments: &ProposeArguments, input: 
     proposal.accounts = arguments.accounts_hash;
     proposal.id = arguments.id;
     proposal.created_at = clock::now()?.time;
-    proposal.parameters = config.parameters;
     copy(&mut proposal.payload, arguments.payload);
     copy(&mut proposal.title, arguments.title);
     proposal.payload_length = arguments.payload.len() as u16;
@@ -95,6 +94,8 @@ fn activate(accounts: &mut ActivateAccounts, _: &Input) -> Result {
     // As of the same moment as the weights of stakes, so that nobody shrinks the quorum in the same slot.
     let total_weight = if pool.weight_slot < now.slot { pool.weight } else { pool.previous_weight };
     require!(total_weight > 0, errors::NOBODY_STAKES);
+    // Those of now: a draft kept from before a quorum was raised must not be voted by the old one.
+    proposal.parameters = accounts.config.parameters;
     proposal.activated_at = now.time;
     proposal.activated_slot = now.slot;
     proposal.total_weight = total_weight;

@@ -1,7 +1,7 @@
 //! Calls to other programs.
 use core::mem::MaybeUninit;
 
-use crate::{Account, Error, Key, Result};
+use crate::{Account, Error, Key, Result, syscalls};
 
 /// Accounts a call may pass.
 pub const MAX_CALL_ACCOUNTS: usize = 24;
@@ -88,7 +88,7 @@ struct Seeds {
     count: u64,
 }
 
-unsafe extern "C" {
+syscalls! {
     fn sol_invoke_signed_c(
         instruction: *const Instruction,
         accounts: *const u8,

@@ -1,7 +1,7 @@
 //! The cluster's clock.
 use core::mem::MaybeUninit;
 
-use crate::{Error, Result};
+use crate::{Error, Result, syscalls};
 
 /// Slot, and Unix seconds.
 #[derive(Clone, Copy)]
@@ -10,7 +10,7 @@ pub struct Clock {
     pub time: i64,
 }
 
-unsafe extern "C" {
+syscalls! {
     fn sol_get_clock_sysvar(clock: *mut [u64; 5]) -> u64;
 }
 

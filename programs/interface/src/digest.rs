@@ -1,9 +1,9 @@
 //! SHA-256 by syscall.
 use core::mem::MaybeUninit;
 
-use crate::{Key, Seed};
+use crate::{Key, Seed, syscalls};
 
-unsafe extern "C" {
+syscalls! {
     fn sol_sha256(parts: *const u8, count: u64, digest: *mut Key) -> u64;
 }
 

@@ -35,15 +35,21 @@ impl Error {
 }
 
 #[cfg(any(target_arch = "bpf", target_arch = "sbf"))]
-unsafe extern "C" {
-    #[link_name = "abort"]
-    fn sol_abort() -> !;
+mod runtime {
+    crate::syscalls! {
+        fn abort() -> !;
+    }
+
+    #[inline(always)]
+    pub fn end() -> ! {
+        unsafe { abort() }
+    }
 }
 
 /// End the program at once, as a failed one; nothing it did stays.
 #[cfg(any(target_arch = "bpf", target_arch = "sbf"))]
 pub fn abort() -> ! {
-    unsafe { sol_abort() }
+    runtime::end()
 }
 
 #[cfg(not(any(target_arch = "bpf", target_arch = "sbf")))]

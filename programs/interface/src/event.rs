@@ -1,8 +1,8 @@
 //! Events: the program's log, in Anchor's form.
-use crate::Seed;
+use crate::{Seed, syscalls};
 
-unsafe extern "C" {
-    fn sol_log_data(parts: *const u8, count: u64);
+syscalls! {
+    fn sol_log_data(parts: *const u8, count: u64) -> ();
 }
 
 /// Log an event: its discriminator and its fields in Borsh.

@@ -97,10 +97,4 @@ impl<'a> Input<'a> {
         }
         unsafe { core::slice::from_raw_parts(self.accounts.as_ptr().add(n) as *const Account<'a>, self.count - n) }
     }
-
-    /// Whether the account at this place of `rest(n)` is an earlier one again.
-    #[inline(always)]
-    pub fn is_repeat(&self, n: usize, place: usize) -> bool {
-        self.repeats >> (n + place) & 1 == 1
-    }
 }

@@ -19,6 +19,7 @@ pub mod math;
 pub mod record;
 pub mod signature;
 pub mod slots;
+pub mod syscall;
 pub mod system;
 pub mod token;
 pub mod upgrade;

@@ -2,12 +2,12 @@
 use core::mem::MaybeUninit;
 
 use crate::key::SLOT_HASHES_SYSVAR;
-use crate::{Error, Key, Result};
+use crate::{Error, Key, Result, syscalls};
 
 /// Slots whose hashes the runtime keeps.
 const KEPT: u64 = 512;
 
-unsafe extern "C" {
+syscalls! {
     fn sol_get_sysvar(sysvar: *const Key, into: *mut u8, offset: u64, length: u64) -> u64;
 }
 

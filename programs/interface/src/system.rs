@@ -3,12 +3,12 @@ use core::mem::MaybeUninit;
 
 use crate::call::{Meta, Seed, find_address, invoke};
 use crate::key::SYSTEM_PROGRAM;
-use crate::{Account, Error, Key, Result};
+use crate::{Account, Error, Key, Result, syscalls};
 
 /// Seeds of an address here, with its bump.
 const MAX_SEEDS: usize = 6;
 
-unsafe extern "C" {
+syscalls! {
     fn sol_get_rent_sysvar(rent: *mut [u64; 3]) -> u64;
 }
 

@@ -56,6 +56,10 @@ pub mod errors {
     pub const NOTHING_TO_SWEEP: Error = Error(6121);
     /// The vault would hold less than it owes.
     pub const INSOLVENT: Error = Error(6122);
+    /// The market's terms are not those the client agreed to; look at them again.
+    pub const TERMS_CHANGED: Error = Error(6123);
+    /// Vouchers have paid a part of the job; submit what was done for them instead.
+    pub const PARTLY_PAID: Error = Error(6124);
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -258,6 +262,24 @@ impl JobTaken {
         let event = Event(0xdd55f98b15f8af31, self);
         let bytes = &event as *const Event as *const u8;
         interface::emit(unsafe { core::slice::from_raw_parts(bytes, 104) });
+    }
+}
+
+#[repr(C)]
+pub struct JobGivenBack {
+    pub job: Key,
+    pub node: Key,
+    pub place: u64,
+}
+impl JobGivenBack {
+    /// Log the event.
+    #[inline(always)]
+    pub fn emit(self) {
+        #[repr(C)]
+        struct Event(u64, JobGivenBack);
+        let event = Event(0x94e0cd20a043bb97, self);
+        let bytes = &event as *const Event as *const u8;
+        interface::emit(unsafe { core::slice::from_raw_parts(bytes, 80) });
     }
 }
 
@@ -642,7 +664,7 @@ fn retire_page<'a>(input: &Input<'a>, data: &'a [u8]) -> Result {
     crate::retire_page(&mut accounts, input)
 }
 
-/// Opens a job: deposits what it can cost at most, and takes a place in the queue.
+/// Opens a job: deposits what it can cost at most, and takes a place in the queue. `terms` are those the client agreed to; if the market has others now, nothing is done.
 pub struct OpenAccounts<'a> {
     pub client: Signer<'a>,
     pub config: Record<'a, Config>,
@@ -660,6 +682,7 @@ pub struct OpenArguments {
     pub seconds: u64,
     pub document: [u8; 32],
     pub author: Key,
+    pub terms: Terms,
 }
 #[inline(never)]
 fn open<'a>(input: &Input<'a>, data: &'a [u8]) -> Result {
@@ -670,6 +693,7 @@ fn open<'a>(input: &Input<'a>, data: &'a [u8]) -> Result {
         seconds: reader.u64()?,
         document: reader.array()?,
         author: reader.pubkey()?,
+        terms: Terms { rate: reader.u64()?, fixed: reader.u64()?, least_weight: reader.u64()?, longest_seconds: reader.u32()?, queue_seconds: reader.u32()?, grace_seconds: reader.u32()?, dispute_seconds: reader.u32()?, fresh_seconds: reader.u32()?, least_score: reader.u16()?, padding: reader.array()? },
     };
     reader.end()?;
     let client = Signer::new(client, true)?;
@@ -773,6 +797,30 @@ fn take<'a>(input: &Input<'a>, data: &'a [u8]) -> Result {
     require!(*stake.key() == capacity.stake, Error::WRONG_ADDRESS);
     let mut accounts = TakeAccounts { key, config, market, page, job, node, stake, capacity };
     crate::take(&mut accounts, input)
+}
+
+/// The node gives a job back that it was not paid for yet; the job takes the next place in the queue, for the rest of its time there.
+pub struct GiveBackAccounts<'a> {
+    pub key: Signer<'a>,
+    pub market: RecordMut<'a, Market>,
+    pub page: RecordMut<'a, Page>,
+    pub job: RecordMut<'a, Job>,
+    pub capacity: RecordMut<'a, Capacity>,
+}
+#[inline(never)]
+fn give_back<'a>(input: &Input<'a>, data: &'a [u8]) -> Result {
+    let [key, market, page, job, capacity] = input.accounts::<5>(0x0)?;
+    let mut reader = Reader::new(data);
+    reader.end()?;
+    let key = Signer::new(key, false)?;
+    let market = RecordMut::<Market>::new(market, input.program)?;
+    let page = RecordMut::<Page>::new(page, input.program)?;
+    let job = RecordMut::<Job>::new(job, input.program)?;
+    let capacity = RecordMut::<Capacity>::new(capacity, input.program)?;
+    require!(*key.key() == job.node, Error::WRONG_ADDRESS);
+    require!(*market.key() == job.market, Error::WRONG_ADDRESS);
+    let mut accounts = GiveBackAccounts { key, market, page, job, capacity };
+    crate::give_back(&mut accounts, input)
 }
 
 /// The node says what it did and for how long.
@@ -879,9 +927,8 @@ fn settle<'a>(input: &Input<'a>, data: &'a [u8]) -> Result {
     crate::settle(&mut accounts, input)
 }
 
-/// Gives the escrow of an assigned job back: its node at any time, anyone after its time and grace.
+/// Gives the escrow of an assigned job back; anyone may, after its time and grace.
 pub struct RefundAccounts<'a> {
-    pub caller: Signer<'a>,
     pub market: RecordMut<'a, Market>,
     pub job: RecordMut<'a, Job>,
     pub capacity: RecordMut<'a, Capacity>,
@@ -892,10 +939,9 @@ pub struct RefundAccounts<'a> {
 }
 #[inline(never)]
 fn refund<'a>(input: &Input<'a>, data: &'a [u8]) -> Result {
-    let [caller, market, job, capacity, vault, client_token, client, token] = input.accounts::<8>(0x40)?;
+    let [market, job, capacity, vault, client_token, client, token] = input.accounts::<7>(0x0)?;
     let mut reader = Reader::new(data);
     reader.end()?;
-    let caller = Signer::new(caller, false)?;
     let market = RecordMut::<Market>::new(market, input.program)?;
     let job = RecordMut::<Job>::new(job, input.program)?;
     let capacity = RecordMut::<Capacity>::new(capacity, input.program)?;
@@ -908,7 +954,7 @@ fn refund<'a>(input: &Input<'a>, data: &'a [u8]) -> Result {
     require!(*client_token.mint() == market.mint, Error::WRONG_MINT);
     require!(*client_token.holder() == job.client, Error::WRONG_HOLDER);
     require!(*client.key() == job.client, Error::WRONG_ADDRESS);
-    let mut accounts = RefundAccounts { caller, market, job, capacity, vault, client_token, client, token };
+    let mut accounts = RefundAccounts { market, job, capacity, vault, client_token, client, token };
     crate::refund(&mut accounts, input)
 }
 
@@ -1046,6 +1092,7 @@ pub fn dispatch(input: &Input) -> Result {
         0xbedcecdb29dfdbe8 => cancel(input, data),
         0x19a0d892e9ba3c62 => open_capacity(input, data),
         0x27e68e066834e295 => take(input, data),
+        0xd8895e5924a80f7f => give_back(input, data),
         0x30aa7fa2b566a658 => submit(input, data),
         0xe161c44695560cb8 => redeem(input, data),
         0xd466839057b92aaf => settle(input, data),

@@ -81,6 +81,8 @@ fn retire_page(accounts: &mut RetirePageAccounts, _: &Input) -> Result {
 fn open(accounts: &mut OpenAccounts, arguments: &OpenArguments, _: &Input) -> Result {
     let market = &mut accounts.market;
     let terms = market.terms;
+    // Else the market's authority could change the price between the client's signature and the deposit.
+    require!(arguments.terms == terms, errors::TERMS_CHANGED);
     let allowed = arguments.seconds > 0 && arguments.seconds <= terms.longest_seconds as u64;
     require!(allowed, errors::BAD_LENGTH);
     let deposit = terms::price(&terms, arguments.seconds)?;
@@ -154,6 +156,27 @@ fn take(accounts: &mut TakeAccounts, _: &Input) -> Result {
     Ok(())
 }
 
+fn give_back(accounts: &mut GiveBackAccounts, _: &Input) -> Result {
+    let (market, job) = (&mut accounts.market, &mut accounts.job);
+    require!(job.state == JobState::ASSIGNED, errors::WRONG_STATE);
+    require!(job.paid == 0, errors::PARTLY_PAID);
+    eligibility::leave(job, &mut accounts.capacity)?;
+    // Queued again and not closed, else a node could empty the queue by taking every job and giving it back.
+    let place = queue::append(market, &mut accounts.page, job.key())?;
+    let node = job.node;
+    if job.author == job.operator {
+        job.author = Key::ZERO;
+    }
+    job.node = Key::ZERO;
+    job.operator = Key::ZERO;
+    job.stake = Key::ZERO;
+    job.place = place;
+    job.assigned_at = 0;
+    job.state = JobState::QUEUED;
+    JobGivenBack { job: *job.key(), node, place }.emit();
+    Ok(())
+}
+
 fn submit(accounts: &mut SubmitAccounts, arguments: &SubmitArguments, _: &Input) -> Result {
     let job = &mut accounts.job;
     require!(job.state == JobState::ASSIGNED, errors::WRONG_STATE);
@@ -211,8 +234,7 @@ fn settle(accounts: &mut SettleAccounts, _: &Input) -> Result {
 fn refund(accounts: &mut RefundAccounts, _: &Input) -> Result {
     let (market, job) = (&mut accounts.market, &mut accounts.job);
     require!(job.state == JobState::ASSIGNED, errors::WRONG_STATE);
-    let allowed = *accounts.caller.key() == job.node || clock::now()?.time > escrow::last_moment(job)?;
-    require!(allowed, errors::TOO_EARLY);
+    require!(clock::now()?.time > escrow::last_moment(job)?, errors::TOO_EARLY);
     eligibility::leave(job, &mut accounts.capacity)?;
     let escrow = escrow::Escrow { market, job, vault: &accounts.vault };
     escrow.close(Outcome::REFUNDED, escrow::Parts::default(), &accounts.client_token, &accounts.client)

@@ -11,7 +11,7 @@ pub mod errors {
     pub const NOTHING_TO_CLAIM: Error = Error(6101);
 }
 
-/// `accumulator` is rewards per weight, times 10^12; `held` is what the vault holds that has been distributed and not claimed.
+/// `accumulator` is rewards per weight, times 10^12; `held` is what the vault holds that has been distributed and not claimed. `distributed` and `paid` are sums for the eye: they stop at the highest number, because tokens that go round would bring them there.
 #[derive(Clone, Copy)]
 #[repr(C)]
 pub struct Pool {

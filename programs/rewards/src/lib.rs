@@ -33,7 +33,7 @@ fn distribute(accounts: &mut DistributeAccounts, _: &Input) -> Result {
     let grown = U128::product(amount, SCALE).divide(total_weight)?;
     pool.accumulator = pool.accumulator.plus(grown)?;
     pool.held = add(pool.held, amount)?;
-    pool.distributed = add(pool.distributed, amount)?;
+    pool.distributed = pool.distributed.saturating_add(amount);
     Distributed { amount, total_weight, accumulator: pool.accumulator }.emit();
     Ok(())
 }
@@ -51,7 +51,7 @@ fn claim(accounts: &mut ClaimAccounts, _: &Input) -> Result {
     require!(amount > 0, errors::NOTHING_TO_CLAIM);
     claim.claimed = earned;
     pool.held = sub(pool.held, amount)?;
-    pool.paid = add(pool.paid, amount)?;
+    pool.paid = pool.paid.saturating_add(amount);
     Claimed { stake: *stake.key(), owner: stake.owner, amount }.emit();
     let bump = [pool.bump];
     let seeds = [Seed::new(b"pool"), Seed::new(&bump)];

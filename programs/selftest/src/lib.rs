@@ -6,12 +6,12 @@ mod generated;
 
 use generated::*;
 use interface::math::{mul_div, share};
-use interface::{Input, Result, U128, entrypoint};
+use interface::{Input, Result, U128, entrypoint, syscalls};
 
 entrypoint!(dispatch);
 
-unsafe extern "C" {
-    fn sol_set_return_data(data: *const u8, length: u64);
+syscalls! {
+    fn sol_set_return_data(data: *const u8, length: u64) -> ();
 }
 
 fn compute(_: &mut ComputeAccounts, arguments: &ComputeArguments, _: &Input) -> Result {

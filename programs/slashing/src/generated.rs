@@ -500,7 +500,7 @@ fn report<'a>(input: &Input<'a>, data: &'a [u8]) -> Result {
     crate::report(&mut accounts, &arguments, input)
 }
 
-/// Writes the round's seed, the hash of a slot named before; if it was forgotten, names a later one.
+/// Writes the round's seed, the hash of the slot that was named, while the runtime knows it: for 512 slots.
 pub struct DrawAccounts<'a> {
     pub case: RecordMut<'a, Case>,
 }
@@ -534,7 +534,7 @@ fn nominate<'a>(input: &Input<'a>, data: &'a [u8]) -> Result {
     crate::nominate(&mut accounts, input)
 }
 
-/// A member of the panel commits to a vote.
+/// A member of the panel commits to a vote, by its owner's key or the key of the node it was named with.
 pub struct CommitAccounts<'a> {
     pub key: Signer<'a>,
     pub case: RecordMut<'a, Case>,
@@ -580,7 +580,7 @@ fn reveal<'a>(input: &Input<'a>, data: &'a [u8]) -> Result {
     crate::reveal(&mut accounts, &arguments, input)
 }
 
-/// Counts the votes after the time to reveal; a report not confirmed, or overturned, ends and its bond goes to the treasury.
+/// Counts the votes after the time to reveal, or none when nobody drew in time; a report not confirmed, or overturned, ends and its bond goes to the treasury.
 pub struct CloseRoundAccounts<'a> {
     pub config: Record<'a, Config>,
     pub signer: Record<'a, Authority>,

@@ -90,16 +90,19 @@ fn draw(accounts: &mut DrawAccounts, _: &Input) -> Result {
     let case = &mut accounts.case;
     require!(case.state == CaseState::WAITING, errors::WRONG_STATE);
     let now = clock::now()?;
-    if let Some(hash) = slots::hash_from(case.seed_slot)? {
-        case.seed = *digest::sha256(&[case.key().bytes(), hash.bytes(), &[case.round]]).bytes();
-        case.drawn_at = now.time;
-        case.state = CaseState::VOTING;
-        return Ok(());
-    }
-    // Nobody came while the hash was known. Another slot is named, which nobody knows the hash of either.
-    require!(now.slot > add(case.seed_slot, REMEMBERED_SLOTS)?, errors::TOO_EARLY);
-    case.seed_slot = add(now.slot, SEED_DELAY_SLOTS)?;
+    // Never another slot: else whoever alone is awake could let hashes pass until it likes one.
+    require!(!forgotten(case, now.slot)?, errors::TOO_LATE);
+    let hash = slots::hash_from(case.seed_slot)?.ok_or(errors::TOO_EARLY)?;
+    case.seed = *digest::sha256(&[case.key().bytes(), hash.bytes(), &[case.round]]).bytes();
+    case.drawn_at = now.time;
+    case.state = CaseState::VOTING;
     Ok(())
+}
+
+/// Whether nobody drew while the hash of the round's slot was known.
+#[inline(always)]
+fn forgotten(case: &Case, slot: u64) -> Result<bool> {
+    Ok(slot > add(case.seed_slot, REMEMBERED_SLOTS)?)
 }
 
 fn nominate(accounts: &mut NominateAccounts, _: &Input) -> Result {
@@ -123,10 +126,10 @@ fn reveal(accounts: &mut RevealAccounts, arguments: &RevealArguments, _: &Input)
     let case = &mut accounts.case;
     panel::require_phase(case, panel::Phase::Reveal)?;
     let (round, key) = ([case.round], *case.key());
-    let node = accounts.key.key();
-    let parts: [&[u8]; 5] = [&[arguments.for_report as u8], &arguments.salt, key.bytes(), &round, node.bytes()];
+    let member = accounts.key.key();
+    let parts: [&[u8]; 5] = [&[arguments.for_report as u8], &arguments.salt, key.bytes(), &round, member.bytes()];
     let digest = digest::sha256(&parts);
-    let seat = panel::seat_of(case, node)?;
+    let seat = panel::seat_of(case, member)?;
     let valid = seat.ballot == Ballot::NONE && seat.commitment == *digest.bytes();
     require!(valid, errors::WRONG_REVEAL);
     seat.ballot = if arguments.for_report { Ballot::FOR } else { Ballot::AGAINST };
@@ -135,7 +138,12 @@ fn reveal(accounts: &mut RevealAccounts, arguments: &RevealArguments, _: &Input)
 
 fn close_round(accounts: &mut CloseRoundAccounts, _: &Input) -> Result {
     let (config, case) = (&accounts.config, &mut accounts.case);
-    panel::require_phase(case, panel::Phase::Over)?;
+    if case.state == CaseState::WAITING {
+        // A round without a panel is one in which nobody voted.
+        require!(forgotten(case, clock::now()?.slot)?, errors::TOO_EARLY);
+    } else {
+        panel::require_phase(case, panel::Phase::Over)?;
+    }
     let (votes_for, votes_against) = panel::count(case);
     let carried = votes_for > votes_against;
     case.state = if case.round == 1 {

@@ -37,11 +37,11 @@ pub fn require_phase(case: &Case, phase: Phase) -> Result {
     Ok(())
 }
 
-/// Refuse who may not judge this case.
+/// Refuse who may not judge this case. A stake under report may: else whoever wants a panel of friends would report all
+/// others.
 #[inline(never)]
 pub fn require_validator(case: &Case, stake: &staking::Stake, node: &nodes::Node) -> Result {
     let valid = stake.state == staking::StakeState::ACTIVE
-        && stake.reports == 0
         && stake.amount >= case.parameters.validator_amount
         && node.owner == stake.owner
         && node.score as u64 >= GOOD_STANDING
@@ -87,11 +87,13 @@ pub fn seat(case: &mut Case, owner: Key, node: Key, ticket: u64) -> Result {
     Ok(())
 }
 
-/// The seat for which this node speaks.
+/// The seat for which this key speaks: the owner's, or the node's that was named. The owner's too, because whoever names
+/// an owner may choose one of its nodes that is switched off.
 #[inline(always)]
-pub fn seat_of<'a>(case: &'a mut Case, node: &Key) -> Result<&'a mut Seat> {
+pub fn seat_of<'a>(case: &'a mut Case, key: &Key) -> Result<&'a mut Seat> {
     let taken = (case.seats as usize).min(10);
-    case.panel[..taken].iter_mut().find(|seat| seat.node == *node).ok_or(errors::NOT_ON_PANEL)
+    let speaks = |seat: &&mut Seat| seat.node == *key || seat.owner == *key;
+    case.panel[..taken].iter_mut().find(speaks).ok_or(errors::NOT_ON_PANEL)
 }
 
 /// Votes for and against the report.

@@ -33,6 +33,8 @@ pub mod errors {
     pub const TOO_MANY_REPORTS: Error = Error(6110);
     /// More than half of a stake cannot be slashed at once.
     pub const SLASH_TOO_HIGH: Error = Error(6111);
+    /// The stake's cooldown is over; it could be reported until then.
+    pub const REPORTED_TOO_LATE: Error = Error(6112);
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -150,7 +152,7 @@ impl Slashed {
 /// What this program reads and calls of rewards.
 pub mod rewards {
     use interface::*;
-/// `accumulator` is rewards per weight, times 10^12; `held` is what the vault holds that has been distributed and not claimed.
+/// `accumulator` is rewards per weight, times 10^12; `held` is what the vault holds that has been distributed and not claimed. `distributed` and `paid` are sums for the eye: they stop at the highest number, because tokens that go round would bring them there.
 #[derive(Clone, Copy)]
 #[repr(C)]
 pub struct Pool {
@@ -354,7 +356,7 @@ fn add<'a>(input: &Input<'a>, data: &'a [u8]) -> Result {
     crate::add(&mut accounts, &arguments, input)
 }
 
-/// Ends a stake: its weight is 0 at once, its tokens are free after a cooldown as long as the lock.
+/// Ends a stake, also one under report: its weight is 0 at once, its tokens are free after a cooldown as long as the lock and once no report is open.
 pub struct UnstakeAccounts<'a> {
     pub owner: Signer<'a>,
     pub pool: RecordMut<'a, Pool>,
@@ -404,7 +406,7 @@ fn withdraw<'a>(input: &Input<'a>, data: &'a [u8]) -> Result {
     crate::withdraw(&mut accounts, input)
 }
 
-/// A report was made: the stake stays where it is until the report ends.
+/// A report was made: the stake stays where it is until the report ends. A stake whose cooldown is over cannot be reported any more.
 pub struct FreezeAccounts<'a> {
     pub slasher: Signer<'a>,
     pub pool: Record<'a, Pool>,

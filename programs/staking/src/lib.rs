@@ -91,8 +91,8 @@ fn add(accounts: &mut AddAccounts, arguments: &AddArguments, _: &Input) -> Resul
 
 fn unstake(accounts: &mut UnstakeAccounts, _: &Input) -> Result {
     let (pool, stake) = (&mut accounts.pool, &mut accounts.stake);
+    // Also under report: its tokens stay where a slash finds them, and the cooldown is what bounds how long.
     require!(stake.state == StakeState::ACTIVE, errors::NOT_ACTIVE);
-    require!(stake.reports == 0, errors::FROZEN);
     let now = clock::now()?;
     stake.state = StakeState::UNSTAKING;
     stake.free_at = later(now.time, mul(stake.days as u64, DAY_SECONDS)?)?;
@@ -116,6 +116,9 @@ fn withdraw(accounts: &mut WithdrawAccounts, _: &Input) -> Result {
 fn freeze(accounts: &mut FreezeAccounts, _: &Input) -> Result {
     let stake = &mut accounts.stake;
     require!(stake.state != StakeState::WITHDRAWN, errors::NOT_ACTIVE);
+    // The cooldown was the time to report it. Later reports could keep a stake for ever, one after the other.
+    let leaving = stake.state == StakeState::UNSTAKING && clock::now()?.time >= stake.free_at;
+    require!(!leaving, errors::REPORTED_TOO_LATE);
     stake.reports = stake.reports.checked_add(1).ok_or(errors::TOO_MANY_REPORTS)?;
     Ok(())
 }

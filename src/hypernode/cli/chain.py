@@ -1,4 +1,4 @@
-"""`hypernode chain:local`: a Solana chain on this machine, for development."""
+"""`hypernode chain:local`: a Solana chain on this machine, for development, with Hypernode's programs if wanted."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import typer
 
 if TYPE_CHECKING:
     from hypernode.chain.local.settings import Program
+    from hypernode.chain.programs.local import LocalNetwork
 
 
 def register(app: typer.Typer) -> None:
@@ -33,6 +34,13 @@ def local(
     authority: Annotated[
         str | None, typer.Option(metavar="ADDRESS", help="Who may upgrade these programs. [default: nobody]")
     ] = None,
+    network: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Put Hypernode's programs there, set up and ready; FILE keeps their addresses and everybody's keys.",
+        ),
+    ] = None,
     slot_ms: Annotated[
         int,
         typer.Option(min=0, max=60_000, help="Milliseconds a slot; 0: one slot a transaction, and at once final."),
@@ -45,6 +53,7 @@ def local(
     public: Annotated[
         bool, typer.Option("--public", help="Let --host be other than loopback: whoever reaches it may do anything.")
     ] = False,
+    json: Annotated[bool, typer.Option("--json", help="Say where it answers in one line of JSON on stdout.")] = False,
 ) -> None:
     """Run a Solana chain on this machine until Ctrl-C: the real runtime behind a validator's JSON-RPC interface.
 
@@ -52,15 +61,19 @@ def local(
     """
     from hypernode.chain.local.process import LocalChain
     from hypernode.chain.local.settings import LOOPBACK, Settings
-    from hypernode.cli.common import say
+    from hypernode.cli.common import say, write_json_line
     from hypernode.kernel.errors import InvalidInput, Unavailable
 
     if host not in LOOPBACK and not public:
         raise InvalidInput(f"on {host} anybody who reaches it could use this chain; if that is meant, say --public")
     place = None if ledger is None else ledger.expanduser().absolute()
-    if reset:
-        if place is None:
-            raise InvalidInput("--reset throws away a chain that is kept: say which with --ledger")
+    if reset and place is None:
+        raise InvalidInput("--reset throws away a chain that is kept: say which with --ledger")
+    placed = tuple(_program(text, authority) for text in program or ())
+    deployment = None if network is None else _deployment(network.expanduser())
+    if deployment is not None:
+        placed += deployment.placed()
+    if reset and place is not None:
         _throw_away(place)
     settings = Settings(
         host=host,
@@ -68,13 +81,18 @@ def local(
         slot_ms=slot_ms,
         finality_slots=finality_slots,
         ledger=place,
-        programs=tuple(_program(text, authority) for text in program or ()),
+        programs=placed,
         all_features=all_features,
     )
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     say("starting a local chain …")
     try:
         with LocalChain(settings) as chain:
+            if deployment is not None:
+                say(f"setting up Hypernode's programs; their addresses and keys are in {network} …")
+                _set_up(deployment, chain.url)
+            if json:
+                write_json_line({"url": chain.url, "websocket_url": chain.websocket_url, "genesis": chain.genesis})
             say(f"ready at {chain.url}, WebSockets at {chain.websocket_url}; Ctrl-C stops it")
             code = chain.wait()
             raise Unavailable(f"the local chain has ended by itself with exit code {code}; its messages say why")
@@ -94,6 +112,20 @@ def _program(text: str, authority: str | None) -> Program:
     if authority is not None:
         public_bytes(authority)
     return Program(address, Path(path).expanduser().absolute(), authority)
+
+
+def _deployment(file: Path) -> LocalNetwork:
+    from hypernode.chain.programs.local import LocalNetwork
+
+    return LocalNetwork.kept(file)
+
+
+def _set_up(deployment: LocalNetwork, url: str) -> None:
+    import asyncio
+
+    from hypernode.chain.programs.local import set_up
+
+    asyncio.run(set_up(deployment, url))
 
 
 def _throw_away(folder: Path) -> None:

@@ -42,8 +42,8 @@ class SlashingRules(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class VotingRules(msgspec.Struct, frozen=True, kw_only=True):
-    """Proposals: the weight that may make one, how long each phase takes, and the quorum. A proposal keeps those it was
-    made under."""
+    """Proposals: the weight that may make one, how long each phase takes, and the quorum. A vote keeps those it
+    began under."""
 
     least_weight: int = 1_000_000 * MICRO_PER_HYPER
     voting_seconds: int = 3 * DAY_S

@@ -87,8 +87,8 @@ class Spend(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
 
 
 class Proposal(msgspec.Struct, frozen=True, kw_only=True):
-    """A proposal. `rules` are those it was made under, `total_weight` and `activated_height` those of its
-    activation."""
+    """A proposal. `rules`, `total_weight` and `activated_height` are those of its activation; a draft has the rules it
+    was made under."""
 
     id: UUID
     proposer: UUID
@@ -170,12 +170,20 @@ def require_weight(weight: int, rules: VotingRules) -> None:
         raise WeightTooLow(f"one stake of {show(rules.least_weight)} of weight is needed; this one has {show(weight)}")
 
 
-def activate(proposal: Proposal, total_weight: int, height: int, now: int) -> Proposal:
-    """Open the vote, keeping all weights as they were before this height. Raises ProposalStateWrong, NobodyStakes."""
+def activate(proposal: Proposal, rules: VotingRules, total_weight: int, height: int, now: int) -> Proposal:
+    """Open the vote by the rules of now, keeping all weights as they were before this height. Raises
+    ProposalStateWrong, NobodyStakes."""
     _require(proposal, State.DRAFT)
     if total_weight <= 0:
         raise NobodyStakes("nobody could vote")
-    return replace(proposal, state=State.ACTIVE, activated_at=now, activated_height=height, total_weight=total_weight)
+    return replace(
+        proposal,
+        state=State.ACTIVE,
+        rules=rules,
+        activated_at=now,
+        activated_height=height,
+        total_weight=total_weight,
+    )
 
 
 def cancel(proposal: Proposal, now: int) -> Proposal:

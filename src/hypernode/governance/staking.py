@@ -1,7 +1,7 @@
 """Stakes: HYPER locked for some days, and the weight that gives. Pure; times are Unix seconds, amounts µHYPER.
 
     active ── unstake ──► unstaking (weight 0) ── cooldown as long as the lock ── withdraw ──► withdrawn
-      either of the first two: frozen while a report is open (no more, no unstaking, no withdrawal)
+      either of the first two: frozen while a report is open (no more, no withdrawal); reports end with the cooldown
 
 At every change of its weight a stake's earnings are settled first. The last two weights are kept with the heights they
 began at, so that a vote or a draw uses the weight from before its own height.
@@ -110,8 +110,9 @@ def add(stake: Stake, amount: int, pool: Pool, height: int) -> tuple[Stake, Pool
 
 
 def unstake(stake: Stake, pool: Pool, height: int, now: int) -> tuple[Stake, Pool]:
-    """End a stake: no weight from now on, and a cooldown as long as the lock. Raises StakeStateWrong, StakeFrozen."""
-    _require(stake, StakeState.ACTIVE, "ended")
+    """End a stake: no weight from now on, and a cooldown as long as the lock. One under report too, or reports could
+    keep it for ever; its money stays where a slash finds it. Raises StakeStateWrong."""
+    _require_state(stake, StakeState.ACTIVE, "ended")
     ended = replace(stake, state=StakeState.UNSTAKING, free_at=now + stake.days * DAY_S)
     return _reweigh(ended, pool, height)
 
@@ -140,10 +141,13 @@ def claim(stake: Stake, pool: Pool) -> tuple[Stake, Pool, int]:
     return replace(stake, claimed=stake.claimed + amount), rewards.pay(pool, amount), amount
 
 
-def freeze(stake: Stake) -> Stake:
-    """A report was made: the stake stays where it is until the report ends. Raises StakeStateWrong."""
+def freeze(stake: Stake, now: int) -> Stake:
+    """A report was made: the stake stays where it is until the report ends. Raises StakeStateWrong, also once its
+    cooldown is over, which was the time to report it."""
     if stake.state is StakeState.WITHDRAWN:
         raise StakeStateWrong("the stake was withdrawn; there is nothing that a report could freeze")
+    if stake.free_at is not None and now >= stake.free_at:
+        raise StakeStateWrong("the stake's cooldown is over; it could be reported until then")
     return replace(stake, reports=stake.reports + 1)
 
 
@@ -166,9 +170,13 @@ def weight_before(stake: Stake, height: int) -> int:
     return stake.previous_weight if stake.previous_height < height else 0
 
 
-def _require(stake: Stake, state: StakeState, done: str) -> None:
+def _require_state(stake: Stake, state: StakeState, done: str) -> None:
     if stake.state is not state:
         raise StakeStateWrong(f"the stake is {stake.state}; only one that is {state} can be {done}")
+
+
+def _require(stake: Stake, state: StakeState, done: str) -> None:
+    _require_state(stake, state, done)
     if stake.reports:
         raise StakeFrozen(f"{stake.reports} open report{'s' if stake.reports > 1 else ''} must end first")
 

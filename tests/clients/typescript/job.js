@@ -31,7 +31,8 @@ for (const name of ["jobOpened", "jobTaken", "jobSubmitted", "jobClosed"]) {
 const id = new BN(7);
 const [job] = PublicKey.findProgramAddressSync(
   [Buffer.from("job"), client.publicKey.toBuffer(), id.toArrayLike(Buffer, "le", 8)], markets.programId);
-await markets.methods.open(id, new BN(3600), bytes(1), key("author")).accountsPartial({
+const { terms } = await markets.account.market.fetch(key("market"));
+await markets.methods.open(id, new BN(3600), bytes(1), key("author"), terms).accountsPartial({
   client: client.publicKey, config: key("config"), market: key("market"), page: key("page"), source: key("clientToken"),
 }).rpc();
 const opened = await markets.account.job.fetch(job);

@@ -95,8 +95,26 @@ class Jobs(Worlds):
             self.take_job(number, self.likely(who, lambda each: each.amount >= 100 * HYPER), alive=True)
         if goal in ("submitted", "settle"):
             self.submit_job(number, wait, wait)
+        if goal == "refund":
+            self.world.wait(escrow.TERMS["grace_seconds"] + 7_200)
+            self.end_job(number, goal, by_right=True)
+            self.world.wait(1)
         if goal in ENDINGS:
             self.end_job(number, goal, by_right=True)
+
+    @precondition(lambda self: self.jobs)
+    @rule(job=ANY)
+    def give_back(self, job: int) -> None:
+        """A node gives a job back, which somebody else may take then. What it holds stays held."""
+        number = self.job_in(job, "ASSIGNED")
+        if number is None or (operator := self.state.jobs[number].operator) < 0:
+            return
+
+        def model(state: State) -> None:
+            state.jobs[number] = escrow.give_back(state.jobs[number])
+            state.running[operator] -= 1
+
+        self.act(model, lambda: self.network.give_back(self.jobs[number], self.operators[operator]))
 
     @precondition(lambda self: self.jobs)
     @rule(job=ANY, what=st.sampled_from(list(ENDINGS)), by_right=st.booleans())
@@ -120,7 +138,7 @@ class Jobs(Worlds):
                 case "settle":
                     after, payment = escrow.settle(before, by_right, self.now)
                 case _:
-                    after, payment = escrow.refund(before, by_right, self.now)
+                    after, payment = escrow.refund(before, self.now)
             state.jobs[number] = after
             state.pay(after, payment)
             if self.embedded is not None:
@@ -133,7 +151,7 @@ class Jobs(Worlds):
                 case "settle":
                     self.network.settle(there, operator, there.client if by_right else stranger)
                 case _:
-                    self.network.refund(there, operator, operator.key if by_right else stranger)
+                    self.network.refund(there, operator)
             if self.embedded is not None and what == "settle":
                 self.world.send("markets", "sweep")
 

@@ -11,6 +11,7 @@ from msgspec.structs import replace
 from hypernode.governance.views.cases import CaseView
 from programs.model import slashing
 from programs.model.refusal import Refusal
+from programs.model.slashing import CaseState
 from programs.network import SALT
 from programs.world import DAY, hash_of
 
@@ -30,11 +31,31 @@ class Panels(Worlds):
     draws from all who may at once. So the room draws as it will a day later, those are nominated on chain whom it
     drew, and both vote at the same times. That each takes the lowest tickets is looked at by itself: in the room by
     drawing again with the model's rules, on chain in the machine without a room.
+
+    A round that nobody draws while the hash of its slot is known ends undrawn. The room has its hashes for ever, and
+    duties that draw within seconds. So beside a room such a round is left alone.
     """
 
-    def hold_round(self, number: int, votes: list[bool | str | None]) -> None:
-        """A whole round of a case that waits for one, until everybody has voted."""
-        drawn = self.draw(number)
+    def is_left_alone(self, number: int) -> bool:
+        case = self.state.cases[number]
+        forgotten = case.state == CaseState.WAITING and self.height > case.seed_height + slashing.KNOWN_HEIGHTS
+        return self.embedded is not None and forgotten
+
+    def hold_round(self, number: int, votes: list[bool | str | None]) -> bool:
+        """A whole round of a case that waits for one, until everybody has voted. Returns whether it was drawn."""
+        case = self.state.cases[number]
+        if self.height <= case.seed_height:
+            self.world.wait(0, slots=case.seed_height + 1 - self.height)
+        chance = bytes(hash_of(case.seed_height)[1])
+        views: list[CaseView] = []
+        if not self.step(
+            number,
+            lambda each: slashing.draw(each, chance, self.now, self.height),
+            "draw",
+            lambda room: views.append(room.draw(number, case.parameters.draw_s)),
+        ):
+            return False
+        drawn = None if self.embedded is None else self.drawn_by(self.embedded, number, case, views[0])
         for stake in range(len(OWNERS)):
             if drawn is None or OWNERS[stake] in drawn or not self.may_sit(number, stake):
                 self.nominate(number, stake)
@@ -47,6 +68,7 @@ class Panels(Worlds):
         self.world.wait(DAY)
         for whose, vote in cast:
             self.ballot(number, whose, vote is not False, shown=True)
+        return True
 
     def voters(self, number: int) -> list[int]:
         """The panel, and one who is not on it."""
@@ -57,28 +79,10 @@ class Panels(Worlds):
     def key_of(self, person: int) -> bytes:
         return bytes(self.operators[person].owner.pubkey())
 
-    def draw(self, number: int) -> set[int] | None:
-        """Draw the round's panel. Returns whom the room drew, if there is one."""
-        address, case = self.cases[number], self.state.cases[number]
-        seed_slot = self.world.record("slashing", "Case", address)["seed_slot"]
-        if self.height > seed_slot + 512:
-            self.world.send("slashing", "draw", case=address)
-            seed_slot = self.world.record("slashing", "Case", address)["seed_slot"]
-        if self.height <= seed_slot:
-            self.world.wait(8)
-        chance = bytes(hash_of(seed_slot)[1])
-        views: list[CaseView] = []
-        self.step(
-            number,
-            lambda each: slashing.draw(each, chance, self.now),
-            "draw",
-            lambda room: views.append(room.draw(number, case.parameters.draw_s)),
-        )
-        if self.embedded is None:
-            return None
-        people = self.embedded.people
-        panel = {people.index(UUID(seat.project_id)): int(seat.ticket) for seat in views[0].panel}
-        assert panel == self.drawn_again(self.embedded, number, case, bytes.fromhex(views[0].height_hash))
+    def drawn_by(self, room: Embedded, number: int, case: slashing.Case, view: CaseView) -> set[int]:
+        """Whom the room drew, which are those that it must have drawn."""
+        panel = {room.people.index(UUID(seat.project_id)): int(seat.ticket) for seat in view.panel}
+        assert panel == self.drawn_again(room, number, case, bytes.fromhex(view.height_hash))
         return set(panel)
 
     def drawn_again(self, room: Embedded, number: int, case: slashing.Case, chance: bytes) -> dict[int, int]:
@@ -88,7 +92,7 @@ class Panels(Worlds):
             case, id=room.cases[number].bytes, reporter=by_key[case.reporter], accused=by_key[case.accused],
             first=tuple(by_key[each] for each in case.first),
         )  # fmt: skip
-        own = slashing.draw(own, chance, self.now)
+        own = slashing.draw(own, chance, self.now, own.seed_height + 1)
         for number, stake in enumerate(self.state.stakes):
             owner = room.owner(number).bytes
             validator = slashing.Validator(owner, owner, room.current(number).bytes, stake, 500, True, self.registered)

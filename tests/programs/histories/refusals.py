@@ -11,6 +11,7 @@ CODES: Final[Mapping[str, str | None]] = {
     "TooLittle": "stake.refused",
     "NotWithdrawn": None,  # a record is used again once it is empty; in the room one opens as many stakes as one likes
     "NotActive": "stake.state",
+    "ReportedTooLate": "stake.state",
     "NotUnstaking": "stake.state",
     "Frozen": "stake.frozen",
     "StillCooling": "stake.cooling",

@@ -41,11 +41,11 @@ class Reports(Panels):
         def model(state: State) -> None:
             bond = state.slashing.bond
             state.move(purse(who), "slashing", bond)
-            state.stakes[accused] = staking.freeze(state.stakes[accused])
+            state.stakes[accused] = staking.freeze(state.stakes[accused], self.now)
             state.cases.append(
                 slashing.Case(
                     bytes(address), bytes(reporter.owner.pubkey()), bytes(suspect.owner.pubkey()), kind,
-                    state.slashing, bond, self.height,
+                    state.slashing, bond, self.height, self.height + slashing.SEED_DELAY,
                 )
             )  # fmt: skip
             state.accused.append(accused)
@@ -74,9 +74,11 @@ class Reports(Panels):
         self.judge_case(self.case_in(case, "WAITING"), votes, counted)
 
     def judge_case(self, number: int, votes: list[bool | str | None], counted: bool = True) -> None:
-        if self.state.cases[number].state != CaseState.WAITING:
+        if self.state.cases[number].state != CaseState.WAITING or self.is_left_alone(number):
             return
-        self.hold_round(number, votes)
+        if not self.hold_round(number, votes):
+            self.close_round(number)
+            return
         self.world.wait(DAY - 1)
         self.close_round(number)
         self.world.wait(1)
@@ -89,8 +91,11 @@ class Reports(Panels):
         self.close_round(self.case_in(case, "VOTING"))
 
     def close_round(self, number: int) -> None:
+        if self.is_left_alone(number):
+            return
+
         def model(state: State) -> None:
-            after = slashing.close_round(state.cases[number], self.now)
+            after = slashing.close_round(state.cases[number], self.now, self.height)
             state.cases[number] = after
             if after.state in (CaseState.DISMISSED, CaseState.OVERTURNED):
                 accused = state.accused[number]
@@ -118,7 +123,7 @@ class Reports(Panels):
         owner = self.operators[accused].owner
         self.step(
             number,
-            lambda case: slashing.appeal(case, self.now),
+            lambda case: slashing.appeal(case, self.now, self.height),
             lambda: self.world.send("slashing", "appeal", owner, accused=owner.pubkey(), case=self.cases[number]),
             lambda room: room.appeal(number, accused),
         )

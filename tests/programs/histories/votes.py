@@ -81,7 +81,7 @@ class Votes(Worlds):
         def model(state: State) -> None:
             match name:
                 case "activate":
-                    after = proposals.activate(before, state.pool, self.now, self.height)
+                    after = proposals.activate(before, state.voting, state.pool, self.now, self.height)
                 case "cancel":
                     after = proposals.cancel(before, self.now)
                 case "finalize":

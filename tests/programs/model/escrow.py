@@ -132,10 +132,16 @@ def settle(job: Job, caller_is_client: bool, now: int) -> tuple[Job, Payment]:
     return close(*pay(job, job.price))
 
 
-def refund(job: Job, caller_is_node: bool, now: int) -> tuple[Job, Payment]:
+def refund(job: Job, now: int) -> tuple[Job, Payment]:
     require(job.state == JobState.ASSIGNED, "WrongState")
-    require(caller_is_node or now > job.last_moment, "TooEarly")
+    require(now > job.last_moment, "TooEarly")
     return close(job)
+
+
+def give_back(job: Job) -> Job:
+    require(job.state == JobState.ASSIGNED, "WrongState")
+    require(job.paid == 0, "PartlyPaid")
+    return replace(job, state=JobState.QUEUED, operator=-1, assigned_at=0)
 
 
 def dispute(job: Job, now: int) -> Job:

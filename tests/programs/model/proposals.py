@@ -87,14 +87,16 @@ def propose(parameters: Parameters, stake: Stake) -> Proposal:
     return Proposal(parameters)
 
 
-def activate(proposal: Proposal, pool: Pool, now: int, height: int) -> Proposal:
-    """Open the vote, and keep the height, which is the one of now, and the total weight before it. Raises Refusal."""
+def activate(proposal: Proposal, parameters: Parameters, pool: Pool, now: int, height: int) -> Proposal:
+    """Open the vote by the parameters of now, and keep the height, which is the one of now, and the total weight before
+    it. Raises Refusal."""
     require(proposal.state == ProposalState.DRAFT, "WrongState")
     total_weight = total_before(pool, height)
     require(total_weight > 0, "NobodyStakes")
     return replace(
-        proposal, state=ProposalState.ACTIVE, activated_at=now, activated_height=height, total_weight=total_weight
-    )
+        proposal, state=ProposalState.ACTIVE, parameters=parameters, activated_at=now, activated_height=height,
+        total_weight=total_weight,
+    )  # fmt: skip
 
 
 def cancel(proposal: Proposal, now: int) -> Proposal:

@@ -17,6 +17,8 @@ FIRST_PANEL: Final = 10
 SECOND_PANEL: Final = 7
 LEAST_VOTES: Final = 3
 GOOD_STANDING: Final = 500
+SEED_DELAY: Final = 16
+KNOWN_HEIGHTS: Final = 512
 REWARD_BPS: Final = 1_000
 BURN_BPS: Final = 5_000
 
@@ -96,6 +98,8 @@ class Case(msgspec.Struct, frozen=True):
     parameters: Parameters
     bond: int
     reported_height: int
+    seed_height: int
+    """The height whose hash seeds the round; it is known for 512 heights, and the round is drawn then or not at all."""
     state: CaseState = CaseState.WAITING
     round: int = 1
     seed: bytes = b""
@@ -130,9 +134,12 @@ class Proceeds(msgspec.Struct, frozen=True):
     treasury: int
 
 
-def draw(case: Case, chance: bytes, now: int) -> Case:
-    """Open a round with the seed that `chance` gives, 32 bytes nobody could know when it was asked for."""
+def draw(case: Case, chance: bytes, now: int, height: int) -> Case:
+    """Open a round with the seed that `chance` gives, 32 bytes nobody could know when it was asked for. Raises
+    Refusal."""
     require(case.state == CaseState.WAITING, "WrongState")
+    require(height <= case.seed_height + KNOWN_HEIGHTS, "TooLate")
+    require(height > case.seed_height, "TooEarly")
     seed = hashlib.sha256(case.id + chance + bytes([case.round])).digest()
     return replace(case, seed=seed, drawn_at=now, state=CaseState.VOTING)
 
@@ -167,7 +174,6 @@ def nominate(case: Case, validator: Validator, now: int) -> Case:
     stake = validator.stake
     valid = (
         stake.state == StakeState.ACTIVE
-        and stake.reports == 0
         and stake.amount >= case.parameters.validator_amount
         and validator.score >= GOOD_STANDING
         and validator.active
@@ -214,9 +220,9 @@ def reveal(case: Case, node: bytes, vote: bool, salt: bytes, now: int) -> Case:
     return _replaced(case, replace(seat, vote=vote))
 
 
-def _seat_of(case: Case, node: bytes) -> Seat:
+def _seat_of(case: Case, key: bytes) -> Seat:
     for seat in case.panel:
-        if seat.node == node:
+        if key in (seat.node, seat.owner):
             return seat
     raise Refusal("NotOnPanel")
 
@@ -225,13 +231,17 @@ def _replaced(case: Case, seat: Seat) -> Case:
     return replace(case, panel=tuple(seat if each.node == seat.node else each for each in case.panel))
 
 
-def close_round(case: Case, now: int) -> Case:
-    """Count the votes. Raises Refusal before the time to reveal is over.
+def close_round(case: Case, now: int, height: int) -> Case:
+    """Count the votes, of which there are none if nobody drew. Raises Refusal before the time to reveal, or to draw, is
+    over.
 
     The first round confirms by at least three votes and more than there are against. The second overturns unless most
     of at least three votes confirm again; with fewer votes, what the first panel found stands.
     """
-    require_phase(case, Phase.OVER, now)
+    if case.state == CaseState.WAITING:
+        require(height > case.seed_height + KNOWN_HEIGHTS, "TooEarly")
+    else:
+        require_phase(case, Phase.OVER, now)
     votes_for = sum(seat.vote is True for seat in case.panel)
     votes_against = sum(seat.vote is False for seat in case.panel)
     carried = votes_for > votes_against
@@ -244,11 +254,11 @@ def close_round(case: Case, now: int) -> Case:
     return replace(case, state=CaseState.UPHELD if upheld else CaseState.OVERTURNED)
 
 
-def appeal(case: Case, now: int) -> Case:
+def appeal(case: Case, now: int, height: int) -> Case:
     """The accused asks for a second panel, within the time counted from the confirmation. Raises Refusal."""
     require(case.state == CaseState.CONFIRMED, "WrongState")
     require(now <= case.confirmed_at + case.parameters.appeal_s, "TooLate")
-    return replace(case, state=CaseState.WAITING, round=2, panel=())
+    return replace(case, state=CaseState.WAITING, round=2, panel=(), seed_height=height + SEED_DELAY)
 
 
 def execute(case: Case, now: int) -> Case:

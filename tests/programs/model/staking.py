@@ -141,9 +141,9 @@ def add_tokens(pool: Pool, stake: Stake, amount: int, accumulator: int, height: 
 
 
 def unstake(pool: Pool, stake: Stake, now: int, accumulator: int, height: int) -> tuple[Pool, Stake]:
-    """End a stake: weight 0 at once, its tokens free after a cooldown as long as the lock. Raises Refusal."""
+    """End a stake, also one under report: weight 0 at once, its tokens free after a cooldown as long as the lock, once
+    no report is open. Raises Refusal."""
     require(stake.state == StakeState.ACTIVE, "NotActive")
-    require(stake.reports == 0, "Frozen")
     ended = replace(stake, state=StakeState.UNSTAKING, free_at=now + stake.days * DAY_S)
     return reweigh(pool, ended, accumulator, height)
 
@@ -157,9 +157,10 @@ def withdraw(pool: Pool, stake: Stake, now: int) -> tuple[Pool, Stake, int]:
     return replace(pool, amount=pool.amount - stake.amount), empty, stake.amount
 
 
-def freeze(stake: Stake) -> Stake:
-    """Count a report; what is staked stays where it is. Raises Refusal."""
+def freeze(stake: Stake, now: int) -> Stake:
+    """Count a report; what is staked stays where it is. Raises Refusal, also when the cooldown is over."""
     require(stake.state != StakeState.WITHDRAWN, "NotActive")
+    require(stake.state == StakeState.ACTIVE or now < stake.free_at, "ReportedTooLate")
     return replace(stake, reports=stake.reports + 1)
 
 

@@ -16,7 +16,7 @@ from hypernode.chain.local.chain import Chain
 from hypernode.chain.local.notices import Subscriptions
 from hypernode.chain.local.rpc.api import METHODS
 from hypernode.chain.local.rpc.dispatch import answer
-from hypernode.chain.local.settings import BODY_BYTES, CONNECTIONS, LOOPBACK, UNSENT_NOTICES
+from hypernode.chain.local.settings import BODY_BYTES, CONNECTIONS, LOOPBACK, UNSENT_BYTES, UNSENT_NOTICES
 
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
@@ -119,16 +119,20 @@ class _Connection:
 
     def __init__(self) -> None:
         self._waiting: asyncio.Queue[bytes | int] = asyncio.Queue(UNSENT_NOTICES + 1)
+        self._waiting_bytes = 0
         self._ended = False
 
     def take(self, notice: bytes) -> None:
-        """Have it sent. A connection that is too far behind is closed."""
+        """Have it sent. A connection that is too far behind is closed, without what it has not read yet."""
         if self._ended:
             return
-        if self._waiting.qsize() >= UNSENT_NOTICES:
-            self.end(_TRY_AGAIN_LATER)
-        else:
+        self._waiting_bytes += len(notice)
+        if self._waiting.qsize() < UNSENT_NOTICES and self._waiting_bytes <= UNSENT_BYTES:
             self._waiting.put_nowait(notice)
+            return
+        while not self._waiting.empty():
+            self._waiting.get_nowait()
+        self.end(_TRY_AGAIN_LATER)
 
     def end(self, code: int) -> None:
         """Send what waits, then close."""
@@ -139,6 +143,7 @@ class _Connection:
     async def send_all(self, send: Send) -> None:
         """Send until the end."""
         while isinstance(item := await self._waiting.get(), bytes):
+            self._waiting_bytes -= len(item)
             await send({"type": "websocket.send", "text": item.decode()})
         await send({"type": "websocket.close", "code": item})
 

@@ -80,9 +80,9 @@ class History:
                 self._base.execute(statement)
             self._base.execute(f"pragma user_version = {FORMAT}")
         except (sqlite3.Error, OSError) as error:
-            raise InvalidInput(
-                f"cannot use the ledger in {folder}: {error}; another chain may have it open; --reset makes a new one"
-            ) from error
+            locked = getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_BUSY
+            what = "another chain has it open; stop that first" if locked else f"{error}; --reset makes a new one"
+            raise InvalidInput(f"cannot use the ledger in {folder}: {what}") from error
         (self._last,) = self._base.execute("select coalesce(max(number), 0) from entry").fetchone()
 
     def close(self) -> None:

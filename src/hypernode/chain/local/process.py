@@ -17,7 +17,7 @@ from hypernode.chain.local.environment import ensure
 from hypernode.chain.local.settings import Settings
 from hypernode.kernel.errors import BY_CODE, Unavailable
 
-START_S: Final = 20.0
+START_S: Final = 60.0
 STOP_S: Final = 5.0
 
 
@@ -45,7 +45,8 @@ class LocalChain:
         try:
             self.process = subprocess.Popen(
                 [
-                    *(sys.executable, "-m", "hypernode.chain.local", "--ready-fd", str(writing)),
+                    # -P: nothing is imported from the folder that we happen to be in.
+                    *(sys.executable, "-P", "-m", "hypernode.chain.local", "--ready-fd", str(writing)),
                     self.settings.to_json(),
                 ],
                 env={**os.environ, "PYTHONPATH": os.pathsep.join(paths)},

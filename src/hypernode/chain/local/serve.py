@@ -19,7 +19,7 @@ from hypernode.chain.local.application import Application
 from hypernode.chain.local.chain import Chain
 from hypernode.chain.local.notices import Subscriptions
 from hypernode.chain.local.settings import BODY_BYTES, LOOPBACK, REQUESTS, Settings
-from hypernode.kernel.errors import HypernodeError, Unavailable
+from hypernode.kernel.errors import HypernodeError, InvalidInput
 
 _PORTS_TRIED = 50
 _SHUTDOWN_S = 1
@@ -39,8 +39,8 @@ class Ready(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 async def serve(settings: Settings, ready_fd: int | None) -> None:
-    """Serve until a signal. Raises Unavailable for ports that cannot be had and InvalidInput for a ledger or a program
-    that cannot be used."""
+    """Serve until a signal. Raises InvalidInput for ports that cannot be had, and for a ledger or a program that cannot
+    be used."""
     listeners = _listen(settings.host, settings.port)
     subscriptions = Subscriptions()
     chain = Chain(settings, subscriptions)
@@ -154,7 +154,7 @@ def _listen(host: str, port: int) -> list[socket.socket]:
             if first is not None:
                 first.close()
     reason = failure.strerror if failure is not None else "no two free ports"
-    raise Unavailable(f"cannot listen on {host} ports {port} and {port + 1}: {reason}; choose others with --port")
+    raise InvalidInput(f"cannot listen on {host} ports {port} and {port + 1}: {reason}; choose others with --port")
 
 
 def _bound(host: str, port: int) -> socket.socket:

@@ -37,7 +37,7 @@ FILTER_BYTES: Final = 128
 BASE58_BYTES: Final = 128
 """Longer account data is given in base64 only: base58 takes quadratic time."""
 ANSWER_BYTES: Final = 64 * 1024 * 1024
-"""Account data in one answer."""
+"""Account data in one answer, and all answers to one batch."""
 LOOPBACK: Final = frozenset({"127.0.0.1", "::1", "localhost"})
 REQUESTS: Final = 1024
 """Connections and requests at once, together; more get 503."""
@@ -47,6 +47,8 @@ SUBSCRIPTIONS: Final = 100
 """Subscriptions of one connection."""
 UNSENT_NOTICES: Final = 1000
 """Notices waiting for one connection before it is closed: whoever reads too slowly must not fill the memory."""
+UNSENT_BYTES: Final = 32 * 1024 * 1024
+"""And their bytes together: two notices of the largest accounts."""
 PROGRAM_BYTES: Final = 10 * 1024 * 1024
 """An account, a program too (MAX_PERMITTED_DATA_LENGTH of Agave)."""
 PROGRAMS: Final = 64

@@ -1,11 +1,15 @@
-"""The answers of a node, as they come."""
+"""The answers of a node, as they come, and what is taken from them."""
 
 from __future__ import annotations
 
+import base64
+import binascii
 from typing import Any, Final
 
 import msgspec
+from solders.pubkey import Pubkey
 
+from hypernode.chain.solana.errors import RpcAnswerInvalid
 from hypernode.chain.solana.rpc import InContext
 
 
@@ -62,3 +66,29 @@ class Executed(msgspec.Struct, frozen=True):
 MAYBE_EXECUTED: Final[Any] = Executed | None
 Accounts = InContext[list[ToldAccount | None]]
 Latest = InContext[LatestBlockhash]
+
+
+class Account(msgspec.Struct, frozen=True):
+    """An account: its lamports, its data, and the program it belongs to."""
+
+    lamports: int
+    owner: str
+    data: bytes
+    executable: bool
+
+
+def account_of(told: ToldAccount) -> Account:
+    """Raises RpcAnswerInvalid."""
+    try:
+        data = base64.b64decode(told.data[0], validate=True)
+    except binascii.Error as error:
+        raise RpcAnswerInvalid("an account's data are not base64") from error
+    return Account(told.lamports, told.owner, data, told.executable)
+
+
+def key_of(text: str) -> Pubkey:
+    """Raises RpcAnswerInvalid."""
+    try:
+        return Pubkey.from_string(text)
+    except ValueError as error:
+        raise RpcAnswerInvalid(f"{text[:60]!r} is not an address") from error

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import binascii
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Final, Self, TypeVar
@@ -13,20 +12,22 @@ import httpx
 import msgspec
 from solders.address_lookup_table_account import AddressLookupTableAccount
 from solders.hash import Hash, ParseHashError
-from solders.instruction import Instruction
+from solders.instruction import AccountMeta, Instruction
 from solders.pubkey import Pubkey
 from solders.transaction import VersionedTransaction
 
 from hypernode.chain.solana import sending, transactions
 from hypernode.chain.solana.answers import (
     MAYBE_EXECUTED,
+    Account,
     Accounts,
     Executed,
     Latest,
     ListedAccount,
     PaidFee,
     Simulation,
-    ToldAccount,
+    account_of,
+    key_of,
 )
 from hypernode.chain.solana.errors import RpcAnswerInvalid, RpcRefused, RpcUnreachable, TransactionExpired
 from hypernode.chain.solana.failures import failure
@@ -46,15 +47,8 @@ NODES: Final = 8
 ACCOUNTS: Final = 100
 """Accounts one question may ask for."""
 _FEE_ACCOUNTS: Final = 128
-
-
-class Account(msgspec.Struct, frozen=True):
-    """An account: its lamports, its data, and the program it belongs to."""
-
-    lamports: int
-    owner: str
-    data: bytes
-    executable: bool
+_LAG_S: Final = 0.5
+"""How long to wait for further nodes once one has answered, where all are asked."""
 
 
 class Done(msgspec.Struct, frozen=True):
@@ -65,8 +59,8 @@ class Done(msgspec.Struct, frozen=True):
 
 
 class SolanaClient:
-    """Asks and sends. Nodes are asked in the order they are given, the next where one does not answer; transactions go
-    to all of them. Use it as an async context manager, or call `close`."""
+    """Asks and sends. Nodes are asked in the order they are given, the next where one does not answer, which then is
+    the last to be asked; transactions go to all of them. Use it as an async context manager, or call `close`."""
 
     def __init__(
         self,
@@ -83,8 +77,11 @@ class SolanaClient:
         many."""
         if not 0 < len(urls) <= NODES:
             raise InvalidInput(f"1 to {NODES} nodes are asked, not {len(urls)}")
-        self._http = httpx.AsyncClient(transport=transport, follow_redirects=False)
+        # A proxy of the environment's is for elsewhere, never for this machine.
+        direct = dict.fromkeys(f"all://{host}" for host in ("localhost", "127.0.0.1", "[::1]"))
+        self._http = httpx.AsyncClient(transport=transport, mounts=direct, follow_redirects=False)
         self._nodes = [Node(url, self._http, timeout_s) for url in urls]
+        self._asked = list(self._nodes)
         self._programs: Mapping[str, Program] = {str(program.address): program for program in programs}
         self.commitment: Commitment = commitment
         self._fee, self._pace = fee or PriorityFee(), pace or Pace()
@@ -106,12 +103,16 @@ class SolanaClient:
     async def call(self, method: str, params: list[Any], kind: type[T]) -> T:
         """The first node's answer, or the next one's where it does not answer. Raises RpcUnreachable, RpcRefused,
         RpcAnswerInvalid. Not for sending."""
-        for node in self._nodes[:-1]:
+        failure: RpcUnreachable | RpcAnswerInvalid | None = None
+        for node in list(self._asked):
             try:
                 return await node.call(method, params, kind)
-            except (RpcUnreachable, RpcAnswerInvalid):
-                pass  # the next one may do better
-        return await self._nodes[-1].call(method, params, kind)
+            except (RpcUnreachable, RpcAnswerInvalid) as error:
+                failure = error
+                # The next one may do better, and is asked first from now on.
+                self._asked.remove(node)
+                self._asked.append(node)
+        raise failure or RpcUnreachable("no node is known")
 
     async def balance(self, key: Pubkey) -> int:
         """An account's lamports."""
@@ -126,7 +127,7 @@ class SolanaClient:
         found = await self.call("getMultipleAccounts", [[str(key) for key in keys], config], Accounts)
         if len(found.value) != len(keys):
             raise RpcAnswerInvalid(f"{len(found.value)} accounts are told where {len(keys)} were asked for")
-        return [None if account is None else _account(account) for account in found.value]
+        return [None if account is None else account_of(account) for account in found.value]
 
     async def account(self, key: Pubkey) -> Account | None:
         """An account, or None."""
@@ -141,12 +142,15 @@ class SolanaClient:
             "filters": [{"memcmp": {"offset": 0, "bytes": prefix, "encoding": "base64"}}],
         }
         found = await self.call("getProgramAccounts", [str(program.address), config], list[ListedAccount])
-        return [(_key(item.pubkey), program.record(name, _account(item.account).data, kind)) for item in found]
+        return [(key_of(item.pubkey), program.record(name, account_of(item.account).data, kind)) for item in found]
 
     async def blockhash(self) -> Blockhash:
         """The newest blockhash that any node knows: one that lags would shorten a transaction's time."""
-        asked = (node.call("getLatestBlockhash", [{"commitment": self.commitment}], Latest) for node in self._nodes)
-        answers = await asyncio.gather(*asked, return_exceptions=True)
+        asked = [
+            asyncio.create_task(node.call("getLatestBlockhash", [{"commitment": self.commitment}], Latest))
+            for node in self._nodes
+        ]
+        answers = await _soon(asked)
         known = [answer for answer in answers if not isinstance(answer, BaseException)]
         if not known:
             raise next(answer for answer in answers if isinstance(answer, BaseException))
@@ -183,10 +187,12 @@ class SolanaClient:
         name: str,
         arguments: Mapping[str, Any] | None = None,
         accounts: Mapping[str, Pubkey | str] | None = None,
+        more: Sequence[AccountMeta] = (),
     ) -> Instruction:
         """An instruction whose accounts are given or found by the IDL, on the chain where that is needed: there they
-        are what the first node says. Give those that must not be wrong. Raises ValueUnfit, AccountsUnresolved."""
-        made = program.begin(name, arguments, accounts)
+        are what the first node says. Give those that must not be wrong; `more` come after them. Raises ValueUnfit,
+        AccountsUnresolved."""
+        made = program.begin(name, arguments, accounts, more)
         try:
             wanted = next(made)
             while True:
@@ -268,16 +274,16 @@ class SolanaClient:
         return failure(error, signature=signature, logs=logs, called=called, programs=self._programs)
 
 
-def _account(told: ToldAccount) -> Account:
+async def _soon(tasks: Sequence[asyncio.Task[T]]) -> list[T | BaseException]:
+    """What tasks return or raise, of those that take no longer than _LAG_S more than the first that returns."""
     try:
-        data = base64.b64decode(told.data[0], validate=True)
-    except binascii.Error as error:
-        raise RpcAnswerInvalid("an account's data are not base64") from error
-    return Account(told.lamports, told.owner, data, told.executable)
-
-
-def _key(text: str) -> Pubkey:
-    try:
-        return Pubkey.from_string(text)
-    except ValueError as error:
-        raise RpcAnswerInvalid(f"{text[:60]!r} is not an address") from error
+        waiting: set[asyncio.Task[T]] = set(tasks)
+        while waiting and all(task in waiting or task.exception() is not None for task in tasks):
+            _, waiting = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+        if waiting:
+            await asyncio.wait(waiting, timeout=_LAG_S)
+        return [task.exception() or task.result() for task in tasks if task.done()]
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)

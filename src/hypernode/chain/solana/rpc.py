@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 from typing import Any, Final, Generic, TypeVar
 from urllib.parse import urlsplit
@@ -60,11 +61,13 @@ class Node:
         number = next(self._numbers)
         body = msgspec.json.encode({"jsonrpc": "2.0", "id": number, "method": method, "params": params})
         try:
-            raw = await self._post(body)
+            # In all: httpx bounds each read alone, and a byte now and then would keep an answer from ever ending.
+            async with asyncio.timeout(self._timeout_s):
+                raw = await self._post(body)
             answer = msgspec.json.decode(raw, type=_Answer)
         except httpx.HTTPStatusError as error:
             raise RpcUnreachable(f"{self.name}: {method}: status {error.response.status_code}") from None
-        except (httpx.HTTPError, httpx.InvalidURL, msgspec.DecodeError) as error:
+        except (httpx.HTTPError, httpx.InvalidURL, msgspec.DecodeError, TimeoutError) as error:
             raise RpcUnreachable(f"{self.name}: {method}: {type(error).__name__}") from None
         if answer.id != number:
             raise RpcUnreachable(f"{self.name}: {method}: the answer is to another request")

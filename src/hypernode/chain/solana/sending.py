@@ -9,8 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Sequence
 from typing import Any, Final
 
 import msgspec
@@ -23,7 +22,7 @@ from hypernode.chain.solana.errors import (
     TransactionUndecided,
 )
 from hypernode.chain.solana.rpc import InContext, Node
-from hypernode.chain.solana.tracking import Commitment, Expired, Finalized, Landed, Status, Tracking
+from hypernode.chain.solana.tracking import Commitment, Finalized, Landed, Status, Tracking
 from hypernode.chain.solana.transactions import Signed
 
 RESEND_S: Final = 2.0
@@ -45,40 +44,61 @@ class Pace(msgspec.Struct, frozen=True):
     patience_s: float = 180.0
 
 
-async def follow(
-    nodes: Sequence[Node],
-    signed: Signed,
-    commitment: Commitment,
-    pace: Pace,
-    *,
-    clock: Callable[[], float] = time.monotonic,
-    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
-) -> Landed:
+async def follow(nodes: Sequence[Node], signed: Signed, commitment: Commitment, pace: Pace) -> Landed:
     """Send the bytes until they are executed with the wanted commitment, with or without an error of their own.
 
     Raises TransactionExpired once they never will be, and TransactionUndecided if patience ends before that is known:
     then the same bytes may be followed again, also by another process, and nothing else may be signed in their place.
     """
-    tracking = Tracking(signed.last_valid_height, commitment, len(nodes))
-    started = clock()
-    next_send = started
+    tracking, heard = Tracking(signed.last_valid_height, commitment, len(nodes)), asyncio.Event()
+    # Each at its own pace: a node that takes its time must not hold up what the others know.
+    tasks = [
+        asyncio.create_task(_attend(node, number, signed, tracking, pace, heard)) for number, node in enumerate(nodes)
+    ]
+    try:
+        async with asyncio.timeout(pace.patience_s):
+            while (verdict := tracking.verdict()) is None:
+                await _next(heard, tasks)
+    except TimeoutError:
+        raise TransactionUndecided(
+            f"after {pace.patience_s:.0f} s nobody can say whether {signed.signature} was executed", signed
+        ) from None
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+    if isinstance(verdict, Landed):
+        return verdict
+    raise TransactionExpired(f"no block up to {signed.last_valid_height} took {signed.signature}")
+
+
+async def _attend(
+    node: Node, number: int, signed: Signed, tracking: Tracking, pace: Pace, heard: asyncio.Event
+) -> None:
+    """Send to one node and ask it, again and again."""
+    clock = asyncio.get_running_loop().time
+    next_send = clock()
     while True:
         due = clock() >= next_send
         if due:
             next_send = clock() + pace.resend_s
             if not tracking.past_height():
-                await asyncio.gather(*(_send(node, signed) for node in nodes))
-        await asyncio.gather(*(_ask(node, number, signed, tracking, due) for number, node in enumerate(nodes)))
-        match tracking.verdict():
-            case Landed() as landed:
-                return landed
-            case Expired():
-                raise TransactionExpired(f"no block up to {signed.last_valid_height} took {signed.signature}")
-        if clock() - started > pace.patience_s:
-            raise TransactionUndecided(
-                f"after {pace.patience_s:.0f} s nobody can say whether {signed.signature} was executed", signed
-            )
-        await sleep(pace.poll_s)
+                await _send(node, signed)
+        await _ask(node, number, signed, tracking, due)
+        heard.set()
+        await asyncio.sleep(pace.poll_s)
+
+
+async def _next(heard: asyncio.Event, tasks: Sequence[asyncio.Task[None]]) -> None:
+    """Wait until some node has said something. Raises what ended one of the tasks, which never end by themselves."""
+    waiting = asyncio.create_task(heard.wait())
+    try:
+        done, _ = await asyncio.wait([waiting, *tasks], return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        waiting.cancel()
+    heard.clear()
+    for task in done - {waiting}:
+        task.result()
 
 
 async def _send(node: Node, signed: Signed) -> None:

@@ -78,9 +78,10 @@ class StakeController(Controller):
     @post(
         "/{stake_id:uuid}/unstake",
         summary="End a stake",
-        description="It weighs nothing from now on, and can be withdrawn after a cooldown as long as its lock.",
+        description="It weighs nothing from now on, and can be withdrawn after a cooldown as long as its lock, once no "
+        "report is open.",
         status_code=200,
-        responses=problems(s404=UNKNOWN, s409="It is not active, or under report.", s422=KEY),
+        responses=problems(s404=UNKNOWN, s409="It is not active.", s422=KEY),
     )
     async def unstake(
         self, stake_id: StakeId, project: Project, governance: Room, idempotency_key: IdempotencyKey = None

@@ -36,7 +36,7 @@ class Cases:
             raise InvalidInput("name either the stake or a node of its owner")
 
         async def work(sitting: Sitting) -> CaseView:
-            stake = staking.freeze(await self._reported(sitting, request))
+            stake = staking.freeze(await self._reported(sitting, request), sitting.now)
             if stake.reports > limits.REPORTS_PER_STAKE:
                 raise Conflict(f"the stake is under {limits.REPORTS_PER_STAKE} reports")
             rules = sitting.parameters.slashing

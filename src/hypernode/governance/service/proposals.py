@@ -65,10 +65,14 @@ class Proposals:
                 created_at=sitting.now,
             )
             if not request.draft:
-                proposal = proposals.activate(proposal, sitting.pool.weight, sitting.height, sitting.now)
+                proposal = self._activated(sitting, proposal)
             return await self._write(sitting, proposal, "proposal.made", title=request.title)
 
         return await self._acts.act("proposal.propose", ProposalView, work, project_id, idempotency)
+
+    @staticmethod
+    def _activated(sitting: Sitting, proposal: Proposal) -> Proposal:
+        return proposals.activate(proposal, sitting.parameters.voting, sitting.pool.weight, sitting.height, sitting.now)
 
     async def activate(
         self, project_id: UUID, proposal_id: UUID, idempotency: Idempotency | None = None
@@ -78,8 +82,7 @@ class Proposals:
 
         async def work(sitting: Sitting) -> ProposalView:
             proposal = await self._own(sitting, project_id, proposal_id)
-            activated = proposals.activate(proposal, sitting.pool.weight, sitting.height, sitting.now)
-            return await self._write(sitting, activated, "proposal.activated")
+            return await self._write(sitting, self._activated(sitting, proposal), "proposal.activated")
 
         return await self._acts.act("proposal.activate", ProposalView, work, project_id, idempotency)
 

@@ -55,7 +55,7 @@ class Stakes:
         return await self._acts.act("stake.add", StakeView, work, project_id, idempotency)
 
     async def unstake(self, project_id: UUID, stake_id: UUID, idempotency: Idempotency | None = None) -> StakeView:
-        """End a stake: no weight from now on. Raises NotFound, StakeStateWrong, StakeFrozen."""
+        """End a stake: no weight from now on. Raises NotFound, StakeStateWrong."""
 
         async def work(sitting: Sitting) -> StakeView:
             stake = await store.find_stake(sitting.connection, stake_id, project_id)

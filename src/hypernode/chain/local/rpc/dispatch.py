@@ -12,7 +12,7 @@ import msgspec
 
 from hypernode.chain.local.chain import Chain
 from hypernode.chain.local.rpc.errors import InvalidParams, InvalidRequest, MethodNotFound, ParseError, RpcError
-from hypernode.chain.local.settings import BATCH_REQUESTS
+from hypernode.chain.local.settings import ANSWER_BYTES, BATCH_REQUESTS
 
 log = logging.getLogger(__name__)
 
@@ -64,6 +64,8 @@ class Methods:
             decoded = msgspec.convert(_said(params or []), kind)
         except msgspec.ValidationError as error:
             raise InvalidParams(f"Invalid params: {error}") from error
+        except RecursionError as error:
+            raise InvalidParams("Invalid params: nested too deeply") from error
         return function(chain, *(getattr(decoded, field) for field in kind.__struct_fields__))
 
 
@@ -95,7 +97,17 @@ def answer(body: bytes, call: Callable[[str, Any], Any]) -> bytes:
     if not value or len(value) > BATCH_REQUESTS:
         refused = InvalidRequest(f"a batch has 1 to {BATCH_REQUESTS} requests, this one {len(value)}")
         return msgspec.json.encode(_refused(refused, None))
-    return msgspec.json.encode([_one(part, call) for part in value])
+    answers, size = [], 0
+
+    def bounded(method: str, params: Any) -> Any:
+        if size > ANSWER_BYTES:
+            raise InvalidRequest(f"the answers to one batch have more than {ANSWER_BYTES} bytes; ask in smaller ones")
+        return call(method, params)
+
+    for part in value:
+        answers.append(msgspec.json.encode(_one(part, bounded)))
+        size += len(answers[-1])
+    return b"[" + b",".join(answers) + b"]"
 
 
 def _one(value: Any, call: Callable[[str, Any], Any]) -> dict[str, Any]:

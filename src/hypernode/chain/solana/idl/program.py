@@ -53,6 +53,33 @@ class Program:
         self._types = types
         self._errors = {item.code: item for item in idl.errors}
 
+    # ── accounts ─────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def derived(self, *seeds: bytes) -> Pubkey:
+        """The address that belongs to this program and to these seeds."""
+        return Pubkey.find_program_address(list(seeds), self.address)[0]
+
+    def takes(self, name: str) -> Sequence[str]:
+        """The names of the accounts that an instruction takes. Raises ValueUnfit."""
+        return [account for account, _ in flattened(self._instruction(name).accounts)]
+
+    def fixed(self, name: str) -> dict[str, Pubkey]:
+        """Those accounts of an instruction that are derived from constants alone: there is one of each. Raises
+        ValueUnfit."""
+        return {
+            account: self.derived(*(bytes(seed.value) for seed in item.pda.seeds))
+            for account, item in flattened(self._instruction(name).accounts)
+            if item.pda is not None
+            and item.pda.program is None
+            and all(seed.kind == "const" for seed in item.pda.seeds)
+        }
+
+    def _instruction(self, name: str) -> Instruction:
+        instruction = self._instructions.get(name)
+        if instruction is None:
+            raise ValueUnfit(f"there is no instruction {name}; there are {', '.join(self._instructions)}")
+        return instruction
+
     # ── instructions ─────────────────────────────────────────────────────────────────────────────────────────────────
 
     def instruction(
@@ -80,9 +107,7 @@ class Program:
         more: Sequence[AccountMeta] = (),
     ) -> Generator[Pubkey, bytes | None, Compiled]:
         """The same as a generator, which asks for the data of accounts it must see: see `resolve`."""
-        instruction = self._instructions.get(name)
-        if instruction is None:
-            raise ValueUnfit(f"there is no instruction {name}; there are {', '.join(self._instructions)}")
+        instruction = self._instruction(name)
         values = dict(arguments or {})
         data = bytearray(bytes(instruction.discriminator))
         if instruction.args or values:
