@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -65,6 +65,7 @@ class Network:
     suffix: str = ".so"
     attack: Callable[..., None] | None = None
     svm: LiteSVM | None = None
+    vesting_start: int = START + 30 * DAY
     world: World = field(init=False)
 
     def __post_init__(self) -> None:
@@ -74,7 +75,12 @@ class Network:
         self.authority = world.person()
         """Stands for governance where governance is not part of the test."""
         named = world.named
-        for name in ("treasury", "incentive", "operations"):
+        authority = (
+            world.address("governance", "authority") if "governance" in self.programs else self.authority.pubkey()
+        )
+        self.authority_key = authority
+        named["treasury"] = world.tokens(authority)
+        for name in ("incentive", "operations"):
             named[name] = world.tokens(world.key())
         named["rewards.pool"] = named["rewards_pool"] = world.address("rewards", "pool")
         named["rewards.vault"] = named["rewards_vault"] = named["stakers"] = world.address("rewards", "vault")
@@ -98,15 +104,11 @@ class Network:
         slasher = world.address("slashing", "authority") if "slashing" in self.programs else self.slasher.pubkey()
         named["slashed"] = world.address("slashing", "vault") if "slashing" in self.programs else world.tokens(slasher)
         named["slasher"] = slasher
-        authority = (
-            world.address("governance", "authority") if "governance" in self.programs else self.authority.pubkey()
-        )
-        self.authority_key = authority
         deployer = world.deployer.pubkey()
         roles = Roles(
             deployer=deployer, mint=world.mint, source=world.tokens(deployer, LOCKED), treasury=named["treasury"],
             incentive=named["incentive"], operations=named["operations"],
-            verifiers=tuple(each.pubkey() for each in self.verifiers), vesting_starts_at=START + 30 * DAY,
+            verifiers=tuple(each.pubkey() for each in self.verifiers), vesting_starts_at=self.vesting_start,
             authority=authority, slasher=slasher, slashed=named["slashed"],
         )  # fmt: skip
         for step in initializations(world.ids, roles):
@@ -120,14 +122,16 @@ class Network:
         return [AccountMeta(each.pubkey(), True, False) for each in self.verifiers[:count]]
 
     # --- stakes and nodes -----------------------------------------------------------------------------------------
-    def stake(self, owner: Keypair, source: Pubkey, amount: int, days: int = 30, id: int = 0) -> Pubkey:
+    def stake(self, owner: Keypair, source: Pubkey, amount: int, days: int = 30, id: int = 0,
+              before: Sequence[Instruction] = ()) -> Pubkey:  # fmt: skip
         world = self.world
         stake = world.address("staking", "stake", owner.pubkey(), id)
         if not world.exists(stake):
             world.send("staking", "open", world.payer, payer=world.payer.pubkey(), owner=owner.pubkey(), id=id)
         world.send(
-            "staking", "stake", owner, owner=owner.pubkey(), stake=stake, source=source, amount=amount, days=days
-        )
+            "staking", "stake", owner, before=before, owner=owner.pubkey(), stake=stake, source=source, amount=amount,
+            days=days,
+        )  # fmt: skip
         return stake
 
     def operator(self, amount: int = 1_000 * HYPER, days: int = 30) -> Operator:
@@ -142,8 +146,8 @@ class Network:
             world.address("markets", "capacity", stake),
         )  # fmt: skip
 
-    def unstake(self, owner: Keypair, stake: Pubkey) -> Sent:
-        return self.world.send("staking", "unstake", owner, owner=owner.pubkey(), stake=stake)
+    def unstake(self, owner: Keypair, stake: Pubkey, before: Sequence[Instruction] = ()) -> Sent:
+        return self.world.send("staking", "unstake", owner, before=before, owner=owner.pubkey(), stake=stake)
 
     def withdraw(self, owner: Keypair, stake: Pubkey, tokens: Pubkey) -> Sent:
         return self.world.send("staking", "withdraw", owner, owner=owner.pubkey(), stake=stake, destination=tokens)
@@ -154,13 +158,14 @@ class Network:
         world.pay(world.reserve, world.bank, world.named["rewards_vault"], amount)
         return world.send("rewards", "distribute")
 
-    def claim(self, stake: Pubkey, tokens: Pubkey) -> Sent:
+    def claim(self, stake: Pubkey, tokens: Pubkey, before: Sequence[Instruction] = ()) -> Sent:
         world = self.world
         if not world.exists(world.address("rewards", "claim", stake)):
             world.send("rewards", "register", world.payer, payer=world.payer.pubkey(), stake=stake)
         return world.send(
-            "rewards", "claim", stake=stake, claim=world.address("rewards", "claim", stake), destination=tokens
-        )
+            "rewards", "claim", before=before, stake=stake, claim=world.address("rewards", "claim", stake),
+            destination=tokens,
+        )  # fmt: skip
 
     # --- reports --------------------------------------------------------------------------------------------------
     def report(
@@ -209,9 +214,11 @@ class Network:
         stake = self.world.record("slashing", "Case", case)["stake"]
         return self.world.send("slashing", "close_round", case=case, stake=stake)
 
-    def execute_case(self, case: Pubkey, reporter_token: Pubkey) -> Sent:
+    def execute_case(self, case: Pubkey, reporter_token: Pubkey, before: Sequence[Instruction] = ()) -> Sent:
         stake = self.world.record("slashing", "Case", case)["stake"]
-        return self.world.send("slashing", "execute", case=case, stake=stake, reporter_token=reporter_token)
+        return self.world.send(
+            "slashing", "execute", before=before, case=case, stake=stake, reporter_token=reporter_token
+        )
 
     # --- proposals ------------------------------------------------------------------------------------------------
     def propose(self, proposer: Keypair, stake: Pubkey, kind: str = "Text", call: Instruction | None = None,

@@ -10,6 +10,7 @@ import random
 import struct
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import lru_cache
 from typing import Any
 
 from solders.account import Account
@@ -84,6 +85,12 @@ def runtime(*, forbid_old: bool = False, everything: bool = False) -> LiteSVM:
     # The builder has the precompile but not its account.
     svm.set_account(ED25519, Account(1, b"", NATIVE_LOADER, executable=True))
     return svm
+
+
+@lru_cache(maxsize=2_048)
+def hash_of(slot: int) -> tuple[int, Hash]:
+    """A slot and its hash. They are remembered, since most are asked for again in the next slot."""
+    return slot, Hash(struct.pack("<Q", slot) * 4)
 
 
 class World:
@@ -161,10 +168,7 @@ class World:
 
     def set_clock(self) -> None:
         self.svm.set_clock(Clock(self.slot, 0, 0, 0, self.time))
-        hashes = [
-            (slot, Hash(struct.pack("<Q", slot) * 4)) for slot in range(self.slot - 1, max(0, self.slot - 513), -1)
-        ]
-        self.svm.set_slot_hashes(hashes)
+        self.svm.set_slot_hashes([hash_of(slot) for slot in range(self.slot - 1, max(0, self.slot - 513), -1)])
 
     def wait(self, seconds: int, slots: int | None = None) -> None:
         """Let time pass, and slots with it unless said otherwise."""

@@ -1,41 +1,42 @@
-"""Jobs, from escrow to settlement."""
+"""Jobs, from escrow to payment or refund."""
 
 from __future__ import annotations
 
 from hypothesis import strategies as st
 from hypothesis.stateful import precondition, rule
 
+from hypernode.nodes.model import Ask
 from programs.model import escrow
-from programs.model.refusal import require
 from programs.world import HYPER
 
-from .base import ANY, WHO, Both
-from .state import PEOPLE, State
+from .base import ANY, WHO, Worlds
+from .embedded import Embedded
+from .refusals import OF_JOBS
+from .state import OWNERS, PEOPLE, State, person
 
-ENDINGS = {
-    "cancel": ("QUEUED",), "refund": ("ASSIGNED",), "dispute": ("SUBMITTED",), "settle": ("SUBMITTED", "DISPUTED"),
-    "resolve for": ("DISPUTED",), "resolve against": ("DISPUTED",),
-}  # fmt: skip
+ASK = Ask(escrow.TERMS["rate"], escrow.TERMS["fixed"])
+ENDINGS = {"cancel": ("QUEUED",), "refund": ("ASSIGNED",), "settle": ("SUBMITTED",)}
 """What ends a job, and the states in which it may."""
 
 
-class Jobs(Both):
-    """Jobs, from escrow to settlement."""
+class Jobs(Worlds):
+    """Jobs, from escrow to payment or refund. Who may take one, submit or end it, and when, is the market's; of the
+    ledger it is asked what moves money: what a job holds, and what becomes of that."""
 
     @rule(client=WHO, seconds=st.sampled_from([0, 1, 600, 7_200, 7_201]))
     def open(self, client: int, seconds: int) -> None:
         client %= PEOPLE
-        each = self.operators[client]
+        each, number = self.operators[client], len(self.jobs)
 
         def model(state: State) -> None:
-            job = escrow.open_job(client, seconds, self.now)
-            state.move(f"person {client}", "market", job.deposit)
+            job = escrow.open_job(client, seconds, self.now, state.split)
+            state.move(person(client), "market", job.deposit)
             state.jobs.append(job)
 
         def chain() -> None:
-            self.jobs.append(self.network.open(each.owner, each.tokens, id=len(self.jobs), seconds=seconds))
+            self.jobs.append(self.network.open(each.owner, each.tokens, id=number, seconds=seconds))
 
-        self.both(model, chain)
+        self.act(model, chain, lambda room: room.escrows.open(number, client, seconds, ASK))
 
     @precondition(lambda self: self.jobs)
     @rule(job=ANY, who=WHO, alive=st.booleans())
@@ -56,7 +57,7 @@ class Jobs(Both):
             )
             state.running[who] += 1
 
-        self.both(model, lambda: self.network.take(self.jobs[number], operator))
+        self.act(model, lambda: self.network.take(self.jobs[number], operator))
 
     def job_in(self, job: int, *likely: str) -> int | None:
         """Mostly a job in one of these states, never a closed one."""
@@ -81,29 +82,49 @@ class Jobs(Both):
         def model(state: State) -> None:
             state.jobs[number] = escrow.submit(state.jobs[number], seconds, self.now)
 
-        self.both(model, lambda: self.network.submit(self.jobs[number], operator, seconds))
+        self.act(model, lambda: self.network.submit(self.jobs[number], operator, seconds))
 
-    @rule(client=WHO, who=WHO, wait=st.sampled_from([1, 600, 7_200]),
-          cumulative=st.sampled_from([0, 20_000, 2_000_000]), submitted=st.booleans())  # fmt: skip
-    def work(self, client: int, who: int, wait: int, cumulative: int, submitted: bool) -> None:
-        """A job on its way: opened, taken, perhaps paid by a voucher, perhaps submitted."""
+    @rule(client=WHO, who=WHO, wait=st.sampled_from([1, 600, 7_200]), goal=st.sampled_from(["", "submitted", *ENDINGS]))
+    def work(self, client: int, who: int, wait: int, goal: str) -> None:
+        """A job on its way: opened, taken, perhaps submitted, perhaps ended."""
         number = len(self.jobs)
         self.open(client, 7_200)
         if len(self.jobs) == number:
             return
-        self.take_job(number, self.likely(who, lambda each: each.amount >= 100 * HYPER), alive=True)
-        if cumulative:
-            self.redeem_job(number, cumulative)
-        if submitted:
+        if goal != "cancel":
+            self.take_job(number, self.likely(who, lambda each: each.amount >= 100 * HYPER), alive=True)
+        if goal in ("submitted", "settle"):
             self.submit_job(number, wait, wait)
+        if goal == "refund":
+            self.world.wait(escrow.TERMS["grace_seconds"] + 7_200)
+            self.end_job(number, goal, by_right=True)
+            self.world.wait(1)
+        if goal in ENDINGS:
+            self.end_job(number, goal, by_right=True)
 
     @precondition(lambda self: self.jobs)
-    @rule(job=ANY, what=st.sampled_from(["cancel", "settle", "refund", "resolve for", "resolve against", "dispute"]),
-          by_right=st.booleans())  # fmt: skip
-    def end(self, job: int, what: str, by_right: bool) -> None:
-        number = self.job_in(job, *ENDINGS[what])
-        if number is None:
+    @rule(job=ANY)
+    def give_back(self, job: int) -> None:
+        """A node gives a job back, which somebody else may take then. What it holds stays held."""
+        number = self.job_in(job, "ASSIGNED")
+        if number is None or (operator := self.state.jobs[number].operator) < 0:
             return
+
+        def model(state: State) -> None:
+            state.jobs[number] = escrow.give_back(state.jobs[number])
+            state.running[operator] -= 1
+
+        self.act(model, lambda: self.network.give_back(self.jobs[number], self.operators[operator]))
+
+    @precondition(lambda self: self.jobs)
+    @rule(job=ANY, what=st.sampled_from(list(ENDINGS)), by_right=st.booleans())
+    def end(self, job: int, what: str, by_right: bool) -> None:
+        """Somebody ends a job: who always may, or a stranger."""
+        number = self.job_in(job, *ENDINGS[what])
+        if number is not None:
+            self.end_job(number, what, by_right)
+
+    def end_job(self, number: int, what: str, by_right: bool) -> None:
         there, before = self.jobs[number], self.state.jobs[number]
         if (what == "cancel") != (before.operator < 0):
             return
@@ -116,17 +137,12 @@ class Jobs(Both):
                     after, payment = escrow.cancel(before, by_right, self.now)
                 case "settle":
                     after, payment = escrow.settle(before, by_right, self.now)
-                case "refund":
-                    after, payment = escrow.refund(before, self.now)
-                case "dispute":
-                    after = escrow.dispute(before, self.now)
-                    state.move(f"person {after.client}", "market", after.bond)
-                    state.jobs[number] = after
-                    return
                 case _:
-                    after, payment = escrow.resolve(before, what == "resolve for")
+                    after, payment = escrow.refund(before, self.now)
             state.jobs[number] = after
             state.pay(after, payment)
+            if self.embedded is not None:
+                state.sweep()
 
         def chain() -> None:
             match what:
@@ -134,53 +150,19 @@ class Jobs(Both):
                     self.network.cancel(there, there.client if by_right else stranger)
                 case "settle":
                     self.network.settle(there, operator, there.client if by_right else stranger)
-                case "refund":
-                    self.network.refund(there, operator)
-                case "dispute":
-                    self.network.dispute(there)
                 case _:
-                    self.network.resolve(there, operator, for_node=what == "resolve for")
+                    self.network.refund(there, operator)
+            if self.embedded is not None and what == "settle":
+                self.world.send("markets", "sweep")
 
-        self.both(model, chain)
+        def in_room(room: Embedded) -> None:
+            match what:
+                case "cancel":
+                    room.escrows.cancel(number)
+                case "settle":
+                    passed = before.submitted_at - before.assigned_at
+                    room.escrows.settle(number, OWNERS[before.operator], before.used, passed)
+                case _:
+                    room.escrows.lose(number, OWNERS[before.operator])
 
-    @precondition(lambda self: self.jobs)
-    @rule(job=ANY)
-    def give_back(self, job: int) -> None:
-        number = self.job_in(job, "ASSIGNED")
-        if number is None or (operator := self.state.jobs[number].operator) < 0:
-            return
-
-        def model(state: State) -> None:
-            state.jobs[number] = escrow.give_back(state.jobs[number])
-            state.running[operator] -= 1
-
-        self.both(model, lambda: self.network.give_back(self.jobs[number], self.operators[operator]))
-
-    @precondition(lambda self: self.jobs)
-    @rule(job=ANY, cumulative=st.sampled_from([1, 20_000, 1_000_000, 20_000_000]))
-    def redeem(self, job: int, cumulative: int) -> None:
-        number = self.job_in(job, "ASSIGNED", "SUBMITTED", "DISPUTED")
-        if number is not None:
-            self.redeem_job(number, cumulative)
-
-    def redeem_job(self, number: int, cumulative: int) -> None:
-        if self.state.jobs[number].operator < 0:
-            return
-        operator = self.operators[self.state.jobs[number].operator]
-
-        def model(state: State) -> None:
-            state.jobs[number], payment = escrow.redeem(state.jobs[number], cumulative)
-            state.pay(state.jobs[number], payment)
-
-        self.both(model, lambda: self.network.redeem(self.jobs[number], operator, cumulative))
-
-    @precondition(lambda self: any(self.state.due.values()) or self.now % 7 == 0)
-    @rule()
-    def sweep(self) -> None:
-        def model(state: State) -> None:
-            require(any(state.due.values()), "NothingToSweep")
-            for name, to in (("treasury", "treasury"), ("incentive", "incentive"), ("stakers", "rewards")):
-                state.move("market", to, state.due[name])
-            state.due = dict.fromkeys(state.due, 0)
-
-        self.both(model, lambda: self.world.send("markets", "sweep"))
+        self.act(model, chain, in_room, codes=OF_JOBS)

@@ -9,8 +9,10 @@ from msgspec.structs import replace
 
 from programs.model.refusal import require
 from programs.model.staking import Stake, StakeState, room_of
-from programs.network import SPLIT, TERMS
+from programs.network import TERMS as ROUND_TERMS
 
+TERMS = ROUND_TERMS | {"rate": 2_003, "fixed": 10_007}
+"""So that every part of a price has a remainder."""
 BOND_BPS = 500
 ARBITRATION_S = 7 * 86_400
 
@@ -23,16 +25,30 @@ class JobState(StrEnum):
     CLOSED = "Closed"
 
 
+class Split(msgspec.Struct, frozen=True):
+    """Basis points of a price; the operator gets the remainder, and a royalty that has no author."""
+
+    treasury: int = 1_000
+    incentive: int = 400
+    stakers: int = 100
+    royalty: int = 500
+
+
 class Job(msgspec.Struct, frozen=True):
+    """A job, with the split of its day."""
+
     client: int
     deposit: int
     seconds: int
     opened_at: int
+    split: Split
     state: JobState = JobState.QUEUED
     operator: int = -1
     assigned_at: int = 0
     submitted_at: int = 0
     disputed_at: int = 0
+    used: int = 0
+    """Seconds that the node says it worked."""
     price: int = 0
     paid: int = 0
     bond: int = 0
@@ -58,7 +74,8 @@ def price(seconds: int) -> int:
 
 def pay(job: Job, total: int) -> tuple[Job, Payment]:
     amount = total - job.paid
-    treasury, incentive, stakers = (amount * SPLIT[each] // 10_000 for each in ("treasury", "incentive", "stakers"))
+    split = job.split
+    treasury, incentive, stakers = (amount * bps // 10_000 for bps in (split.treasury, split.incentive, split.stakers))
     operator = amount - treasury - incentive - stakers  # nobody's royalty is the operator's
     return replace(job, paid=total), Payment(operator, treasury, incentive, stakers)
 
@@ -68,9 +85,9 @@ def close(job: Job, payment: Payment | None = None) -> tuple[Job, Payment]:
     return replace(job, state=JobState.CLOSED), replace(payment or Payment(), client=back)
 
 
-def open_job(client: int, seconds: int, now: int) -> Job:
+def open_job(client: int, seconds: int, now: int, split: Split) -> Job:
     require(0 < seconds <= TERMS["longest_seconds"], "BadLength")
-    return Job(client, price(seconds), seconds, now)
+    return Job(client, price(seconds), seconds, now, split)
 
 
 def cancel(job: Job, caller_is_client: bool, now: int) -> tuple[Job, Payment]:
@@ -94,7 +111,8 @@ def submit(job: Job, seconds: int, now: int) -> Job:
     require(job.state == JobState.ASSIGNED, "WrongState")
     require(now <= job.last_moment, "TooLate")
     require(seconds <= job.seconds and seconds <= now - job.assigned_at, "TooManySeconds")
-    return replace(job, state=JobState.SUBMITTED, submitted_at=now, price=max(price(seconds), job.paid))
+    owed = max(price(seconds), job.paid)
+    return replace(job, state=JobState.SUBMITTED, submitted_at=now, used=seconds, price=owed)
 
 
 def redeem(job: Job, cumulative: int) -> tuple[Job, Payment]:
