@@ -2,7 +2,9 @@
 
 Without that, whoever holds least takes whatever room there is first: tasks of one core break the room for sixteen that
 a larger task waits for, and what may cost much takes the cheap nodes, the only ones that others can pay for. Room is
-then left that nothing waiting fits in, or may pay for.
+then left that nothing waiting fits in, or may pay for. Broken room stays so until all that runs there has ended, so it
+is not only the first of a line that is given way to: what is large would gather behind what is small otherwise, until
+nothing else waits and nothing fits.
 
 Giving way is delay scheduling (Zaharia et al., "Delay Scheduling: A Simple Technique for Achieving Locality and
 Fairness in Cluster Scheduling", EuroSys 2010): bounded in time, so that what it costs in fairness is, too.
@@ -10,46 +12,77 @@ Fairness in Cluster Scheduling", EuroSys 2010): bounded in time, so that what it
 
 from __future__ import annotations
 
-from collections.abc import Container, Sequence
+from collections import Counter
+from collections.abc import Iterable
 from typing import Final
 from uuid import UUID
 
-from hypernode.market.model import Ready
+import msgspec
+
+from hypernode.market.fairness import Backlog
+from hypernode.market.model import Demand, Ready
 from hypernode.market.offers import Offer
 from hypernode.market.pool import Pool
 
 YIELD_S: Final = 30.0
 """How long a project gives way before it takes what there is, until it has found room that nobody waits for: about what
 it takes until a task ends somewhere that is no smaller than need be."""
+SHAPE_YIELD_S: Final = 600.0
+"""How long its work of one shape gives way at most, though the project finds such room for other work all the time."""
 WANTING: Final = 16
-"""For so many lines others give way at most: those that hold least. Each costs a look at every assignment."""
+"""To so many kinds of work others give way at most. Each costs a look at every assignment."""
+WANTING_OF_PROJECT: Final = 4
+"""Of which so many are of one project at most, so that none is in the way of all others by asking for many kinds."""
 
 
 class Yielding:
-    """Remembers who found no room, and for how long each project has given way."""
+    """Remembers what found no room, and for how long work has given way."""
 
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
         self._wanting: list[Ready] = []
-        self._since: dict[UUID, float] = {}
+        self._projects: dict[UUID, float] = {}
+        """Since when each has given way without finding room that nobody waits for."""
+        self._shapes: dict[tuple[UUID, int], float] = {}
+        """The same for its work of one shape."""
 
-    def found_no_room(self, firsts: Sequence[Ready]) -> None:
-        """The first of each line that found no room in a look at everything, those that hold least before others. They
-        are given way to until the next such look."""
-        self._wanting = list(firsts[:WANTING])
+    def found_no_room(self, work: Iterable[Ready]) -> None:
+        """What found no room in a look at everything, those first that come first where there are too many kinds. It is
+        given way to until the next such look."""
+        kinds: dict[tuple[Demand, int], Ready] = {}
+        count = Counter[UUID]()
+        for ready in work:
+            if len(kinds) == WANTING:
+                break
+            if count[ready.project] < WANTING_OF_PROJECT and (kind := self._kind(ready)) not in kinds:
+                kinds[kind] = ready
+                count[ready.project] += 1
+        self._wanting = list(kinds.values())
 
-    def keep_only(self, projects: Container[UUID]) -> None:
-        """The others have nothing that waits."""
-        for project in [project for project in self._since if project not in projects]:
-            del self._since[project]
+    def _kind(self, ready: Ready) -> tuple[Demand, int]:
+        """The same for work that fits the same room on the same nodes: what a task may cost matters by how many nodes
+        that leaves it, for how long it may run not at all."""
+        size = msgspec.structs.replace(ready.demand, timeout_s=0, remaining_cap=0)
+        return size, len(self._pool.eligible(ready))
+
+    def keep_only(self, backlog: Backlog) -> None:
+        """Nothing else waits."""
+        lines = backlog.lines
+        for project in self._projects.keys() - lines.keys():
+            del self._projects[project]
+        for known in [(project, shape) for project, shape in self._shapes if shape not in lines.get(project, ())]:
+            del self._shapes[known]
 
     def should(self, ready: Ready, offer: Offer, now: float) -> bool:
-        """Whether work that has its turn should leave this room to others: those that have fewer nodes to choose from,
-        found no room, would find it here, and not beside this."""
+        """Whether work that has its turn should leave this room to other work: such that has fewer nodes to choose
+        from, found no room, would find it here, and not beside this."""
+        project, shape = ready.project, (ready.project, ready.shape)
         if not self._is_wanted(ready, offer):
-            self._since.pop(ready.project, None)
+            self._projects.pop(project, None)
+            self._shapes.pop(shape, None)
             return False
-        return now - self._since.setdefault(ready.project, now) < YIELD_S
+        gave_way_s = now - self._projects.setdefault(project, now)
+        return gave_way_s < YIELD_S and now - self._shapes.setdefault(shape, now) < SHAPE_YIELD_S
 
     def _is_wanted(self, ready: Ready, offer: Offer) -> bool:
         if not self._wanting:
