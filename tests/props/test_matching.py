@@ -17,7 +17,7 @@ from hypernode.market.model import Demand, Ready
 from hypernode.market.offers import Holding, Offer, idle_offer
 from hypernode.market.pool import Pool
 from hypernode.market.score import WEIGHTS
-from hypernode.market.yielding import SHAPE_YIELD_S, WANTING, YIELD_S, Yielding
+from hypernode.market.yielding import WANTING, YIELD_S, Yielding
 from hypernode.nodes.model import Ask, Capabilities, GpuInfo, SandboxOffer
 from props.market_strategies import asks, demands, machines
 
@@ -266,7 +266,7 @@ def test_nobody_starves(sizes: list[int], before: int, data: st.DataObject) -> N
     for _ in range(before):
         add(PROJECTS[0], data.draw(st.integers(1, max(sizes))), 0.0)
     target = add(PROJECTS[0], max(sizes), 0.0)
-    bound_s = (before + 1) * len(PROJECTS) * (PATIENCE_S + SHAPE_YIELD_S + timeout_s + 3 * step_s)
+    bound_s = (before + 1) * len(PROJECTS) * (PATIENCE_S + YIELD_S + timeout_s + 3 * step_s)
     now = 0.0
     while now <= bound_s:
         now += step_s
@@ -360,7 +360,29 @@ def test_no_work_gives_way_for_ever_since_its_project_finds_room_for_other_work(
         if any(one.assignment.ready is target for one in running):
             break
         assert names(running) == [(3, int(now / step_s) - 1, "tiny"), (2, int(now / step_s), "n")]
-    assert now == step_s + SHAPE_YIELD_S
+    assert now == step_s + YIELD_S
+
+
+def test_time_without_room_is_not_given_way() -> None:
+    """A task that gave way once, and finds room again long after, gives way again; yet not for longer in all."""
+    pool = pool_of([("n", machine(4), Ask(1)), ("shut", machine(3), Ask(1))])
+    [offer, shut] = pool
+    pool.open(shut, is_open=False)  # where the small one has more to choose from, and no room
+    yielding, small, large = Yielding(pool), ready(1, plain(1), PROJECTS[0]), ready(2, plain(4), PROJECTS[1])
+    backlog, step_s = Backlog([small, large]), YIELD_S / 2
+
+    def gives_way(now: float, *, room: bool = True) -> bool:
+        yielding.look(backlog, now)
+        found = room and yielding.should(small, offer, now)
+        yielding.found_no_room([large])
+        return found
+
+    yielding.found_no_room([large])
+    assert [gives_way(step * step_s) for step in range(2)] == [True, True]
+    assert not gives_way(3 * YIELD_S, room=False)
+    assert gives_way(4 * YIELD_S)
+    assert not gives_way(4 * YIELD_S + step_s)
+    assert not gives_way(9 * YIELD_S)  # nor from then on, until it finds room that nobody waits for
 
 
 turns = st.tuples(st.floats(0, 1e9), st.integers(-9, 9), st.integers(1, limits.TIMEOUT_S))

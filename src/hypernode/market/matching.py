@@ -183,7 +183,7 @@ class Matcher:
         backlog, now = look.backlog, look.now
         for project in self._since.keys() - backlog.lines.keys():
             del self._since[project]
-        self._yielding.keep_only(backlog)
+        self._yielding.look(backlog, now)
         for queue_id, (offer, kept) in list(self.reserved.items()):
             waiting = backlog.by_id.get(queue_id)
             if waiting is None or offer not in self._pool or not offer.open:

@@ -12,6 +12,7 @@ Fairness in Cluster Scheduling", EuroSys 2010): bounded in time, so that what it
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Iterable
 from typing import Final
@@ -24,15 +25,22 @@ from hypernode.market.model import Demand, Ready
 from hypernode.market.offers import Offer
 from hypernode.market.pool import Pool
 
-YIELD_S: Final = 30.0
-"""How long a project gives way before it takes what there is, until it has found room that nobody waits for: about what
-it takes until a task ends somewhere that is no smaller than need be."""
-SHAPE_YIELD_S: Final = 600.0
-"""How long its work of one shape gives way at most, though the project finds such room for other work all the time."""
+YIELD_S: Final = 120.0
+"""For how long a project's work of one shape gives way before it takes what there is, until it has found room that
+nobody waits for. Only time counts in which there was room for it: without, it gives way to nobody."""
 WANTING: Final = 16
 """To so many kinds of work others give way at most. Each costs a look at every assignment."""
 WANTING_OF_PROJECT: Final = 4
 """Of which so many are of one project at most, so that none is in the way of all others by asking for many kinds."""
+
+
+class _Spell(msgspec.Struct, frozen=True):
+    """Work that gives way."""
+
+    at: float
+    """When it did last."""
+    for_s: float
+    """For how long until then."""
 
 
 class Yielding:
@@ -41,10 +49,16 @@ class Yielding:
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
         self._wanting: list[Ready] = []
-        self._projects: dict[UUID, float] = {}
-        """Since when each has given way without finding room that nobody waits for."""
-        self._shapes: dict[tuple[UUID, int], float] = {}
-        """The same for its work of one shape."""
+        self._looked, self._looked_before = -math.inf, -math.inf
+        self._gave_way: dict[tuple[UUID, int], _Spell] = {}
+        """By project and shape."""
+
+    def look(self, backlog: Backlog, now: float) -> None:
+        """A look at everything that waits begins."""
+        self._looked, self._looked_before = now, self._looked
+        lines = backlog.lines
+        for known in [(project, shape) for project, shape in self._gave_way if shape not in lines.get(project, ())]:
+            del self._gave_way[known]
 
     def found_no_room(self, work: Iterable[Ready]) -> None:
         """What found no room in a look at everything, those first that come first where there are too many kinds. It is
@@ -65,24 +79,21 @@ class Yielding:
         size = msgspec.structs.replace(ready.demand, timeout_s=0, remaining_cap=0)
         return size, len(self._pool.eligible(ready))
 
-    def keep_only(self, backlog: Backlog) -> None:
-        """Nothing else waits."""
-        lines = backlog.lines
-        for project in self._projects.keys() - lines.keys():
-            del self._projects[project]
-        for known in [(project, shape) for project, shape in self._shapes if shape not in lines.get(project, ())]:
-            del self._shapes[known]
-
     def should(self, ready: Ready, offer: Offer, now: float) -> bool:
         """Whether work that has its turn should leave this room to other work: such that has fewer nodes to choose
         from, found no room, would find it here, and not beside this."""
-        project, shape = ready.project, (ready.project, ready.shape)
+        key = (ready.project, ready.shape)
+        spell = self._gave_way.pop(key, None)
         if not self._is_wanted(ready, offer):
-            self._projects.pop(project, None)
-            self._shapes.pop(shape, None)
             return False
-        gave_way_s = now - self._projects.setdefault(project, now)
-        return gave_way_s < YIELD_S and now - self._shapes.setdefault(shape, now) < SHAPE_YIELD_S
+        if spell is None:
+            for_s = 0.0
+        elif spell.at >= self._looked_before:
+            for_s = spell.for_s + now - spell.at
+        else:  # it found no room meanwhile
+            for_s = spell.for_s
+        self._gave_way[key] = _Spell(now, for_s)
+        return for_s < YIELD_S
 
     def _is_wanted(self, ready: Ready, offer: Offer) -> bool:
         if not self._wanting:
