@@ -2,7 +2,7 @@
 real runtime and through the embedded ledger and governance on a real PostgreSQL. After each step all have said the
 same, and every balance is equal. What exists on chain only goes through the first two.
 
-HISTORIES sets how many are run; 1000 take some minutes.
+HISTORIES sets how many are run of each kind; 1000 take half an hour.
 """
 
 from __future__ import annotations
