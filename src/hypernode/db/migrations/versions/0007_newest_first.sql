@@ -1,0 +1,109 @@
+-- A row that changes with every batch leaves versions behind that vacuum removes, but not while somebody's old transaction
+-- may still look at them; and whoever looks for the row by its key meets all of them first. So these rows are numbered anew
+-- with every change, and looked for from the highest number down: the first that is met is the one there is.
+
+-- Accounts -------------------------------------------------------------------------------------------------------------
+
+drop trigger account_guard on account;
+alter table account drop constraint account_once, drop constraint account_pkey, alter column id drop identity,
+    add column version bigint not null default 0;
+
+-- What an account is for, and whose: never changes, so that its id is found without its past, and there is one of each.
+create table account_name (
+    id bigint generated always as identity primary key,
+    kind text not null,
+    project_id uuid references project,
+    constraint account_once unique nulls not distinct (kind, project_id)
+);
+
+insert into account_name (id, kind, project_id) overriding system value select id, kind, project_id from account;
+select setval(pg_get_serial_sequence('account_name', 'id'), max(id)) from account_name;
+alter table account add primary key (id, version), add foreign key (id) references account_name;
+
+create trigger account_name_is_kept before update or delete or truncate on account_name
+    for each statement execute function refuse_change();
+
+create or replace function account_guard() returns trigger language plpgsql as $$
+begin
+    if tg_op = 'DELETE' then
+        raise exception 'accounts are for ever' using errcode = 'integrity_constraint_violation';
+    end if;
+    if new.balance <> (case tg_op when 'UPDATE' then old.balance else 0 end) and current_setting('hypernode.transfer', true) is distinct from 'on' then
+        raise exception 'balances change through transfers only' using errcode = 'integrity_constraint_violation';
+    end if;
+    if tg_op = 'INSERT' then
+        insert into account_name (kind, project_id) values (new.kind, new.project_id) returning id into new.id;
+        new.version := 0;
+    elsif (new.id, new.kind, new.project_id) is distinct from (old.id, old.kind, old.project_id) then
+        raise exception 'an account stays whose it is' using errcode = 'integrity_constraint_violation';
+    else
+        new.version := old.version + 1;
+    end if;
+    return new;
+end $$;
+
+create trigger account_guard before insert or update or delete on account for each row execute function account_guard();
+create trigger account_is_kept before truncate on account for each statement execute function refuse_change();
+
+-- As before, but that the accounts are found by their newest version, which does not change any more once it is locked.
+create or replace function transfer_apply() returns trigger language plpgsql as $$
+declare
+    wanted bigint;
+    moved bigint;
+begin
+    perform 1
+        from (select debit as id from fresh union select credit from fresh order by id) touched
+        cross join lateral (
+            select 1 from account where account.id = touched.id order by version desc limit 1 for update
+        ) newest;
+    get diagnostics wanted = row_count;
+    if wanted <> (select count(*) from (select debit from fresh union select credit from fresh) ids) then
+        raise exception 'a transfer names an account that does not exist' using errcode = 'foreign_key_violation';
+    end if;
+    perform set_config('hypernode.transfer', 'on', true);
+    update account set balance = balance + delta.amount
+        from (
+            select id, sum(amount) as amount
+            from (select debit as id, -amount as amount from fresh union all select credit, amount from fresh) moves
+            group by id
+        ) delta
+        cross join lateral (
+            select version from account where account.id = delta.id order by version desc limit 1
+        ) newest
+        where account.id = delta.id and account.version = newest.version;
+    get diagnostics moved = row_count;
+    perform set_config('hypernode.transfer', 'off', true);
+    if moved <> wanted then
+        raise exception 'balances did not follow the transfers' using errcode = 'integrity_constraint_violation';
+    end if;
+    return null;
+end $$;
+
+-- Earnings -------------------------------------------------------------------------------------------------------------
+
+-- What a node earned in all, apart from the node, which is looked up everywhere and hardly ever changes.
+create table earning (
+    node text not null references node,
+    version bigint not null,
+    amount bigint not null check (amount >= 0),
+    primary key (node, version)
+);
+insert into earning (node, version, amount) select key, 1, earned from node where earned > 0;
+alter table node drop column earned;
+
+-- The node is held meanwhile, so that two who pay it follow each other.
+create function pay_nodes(nodes text[], amounts bigint[]) returns void language plpgsql as $$
+begin
+    perform 1 from node where key = any(nodes) order by key for no key update;
+    with newest as materialized (
+        select paid.node, paid.amount as more, coalesce(e.version, 0) as version, coalesce(e.amount, 0) as amount
+        from unnest(nodes, amounts) as paid(node, amount)
+        left join lateral (
+            select version, amount from earning where earning.node = paid.node order by version desc limit 1
+        ) e on true
+    ),
+    past as (
+        delete from earning using newest where earning.node = newest.node and earning.version = newest.version
+    )
+    insert into earning (node, version, amount) select node, version + 1, amount + more from newest;
+end $$;
