@@ -1,6 +1,7 @@
 -- A row that changes with every batch leaves versions behind that vacuum removes, but not while somebody's old transaction
 -- may still look at them; and whoever looks for the row by its key meets all of them first. So these rows are numbered anew
 -- with every change, and looked for from the highest number down: the first that is met is the one there is.
+-- Functions take them one by one: plans are kept, and a join that is planned for a handful of rows may read all versions.
 
 -- Accounts -------------------------------------------------------------------------------------------------------------
 
@@ -45,37 +46,28 @@ end $$;
 create trigger account_guard before insert or update or delete on account for each row execute function account_guard();
 create trigger account_is_kept before truncate on account for each statement execute function refuse_change();
 
--- As before, but that the accounts are found by their newest version, which does not change any more once it is locked.
+-- As before, but that the accounts are found by their newest version, which stays the newest once it is locked.
 create or replace function transfer_apply() returns trigger language plpgsql as $$
 declare
-    wanted bigint;
-    moved bigint;
+    delta record;
+    newest bigint;
 begin
-    perform 1
-        from (select debit as id from fresh union select credit from fresh order by id) touched
-        cross join lateral (
-            select 1 from account where account.id = touched.id order by version desc limit 1 for update
-        ) newest;
-    get diagnostics wanted = row_count;
-    if wanted <> (select count(*) from (select debit from fresh union select credit from fresh) ids) then
-        raise exception 'a transfer names an account that does not exist' using errcode = 'foreign_key_violation';
-    end if;
     perform set_config('hypernode.transfer', 'on', true);
-    update account set balance = balance + delta.amount
-        from (
-            select id, sum(amount) as amount
-            from (select debit as id, -amount as amount from fresh union all select credit, amount from fresh) moves
-            group by id
-        ) delta
-        cross join lateral (
-            select version from account where account.id = delta.id order by version desc limit 1
-        ) newest
-        where account.id = delta.id and account.version = newest.version;
-    get diagnostics moved = row_count;
+    for delta in
+        select id, sum(amount) as amount
+        from (select debit as id, -amount as amount from fresh union all select credit, amount from fresh) moves
+        group by id order by id
+    loop
+        select version into newest from account where id = delta.id order by version desc limit 1 for update;
+        if not found then
+            raise exception 'a transfer names an account that does not exist' using errcode = 'foreign_key_violation';
+        end if;
+        update account set balance = balance + delta.amount where id = delta.id and version = newest;
+        if not found then
+            raise exception 'balances did not follow the transfers' using errcode = 'integrity_constraint_violation';
+        end if;
+    end loop;
     perform set_config('hypernode.transfer', 'off', true);
-    if moved <> wanted then
-        raise exception 'balances did not follow the transfers' using errcode = 'integrity_constraint_violation';
-    end if;
     return null;
 end $$;
 
@@ -91,19 +83,20 @@ create table earning (
 insert into earning (node, version, amount) select key, 1, earned from node where earned > 0;
 alter table node drop column earned;
 
--- The node is held meanwhile, so that two who pay it follow each other.
+-- The nodes are held meanwhile, so that two who pay the same follow each other.
 create function pay_nodes(nodes text[], amounts bigint[]) returns void language plpgsql as $$
+declare
+    paid record;
+    newest bigint;
 begin
     perform 1 from node where key = any(nodes) order by key for no key update;
-    with newest as materialized (
-        select paid.node, paid.amount as more, coalesce(e.version, 0) as version, coalesce(e.amount, 0) as amount
-        from unnest(nodes, amounts) as paid(node, amount)
-        left join lateral (
-            select version, amount from earning where earning.node = paid.node order by version desc limit 1
-        ) e on true
-    ),
-    past as (
-        delete from earning using newest where earning.node = newest.node and earning.version = newest.version
-    )
-    insert into earning (node, version, amount) select node, version + 1, amount + more from newest;
+    for paid in select * from unnest(nodes, amounts) as t(node, amount) loop
+        select version into newest from earning where node = paid.node order by version desc limit 1;
+        if found then
+            update earning set version = version + 1, amount = amount + paid.amount
+                where node = paid.node and version = newest;
+        else
+            insert into earning (node, version, amount) values (paid.node, 1, paid.amount);
+        end if;
+    end loop;
 end $$;
