@@ -127,7 +127,7 @@ async def test_a_look_does_not_read_what_was_taken(pool: Pool, held: None) -> No
     project = await Tenancy(pool).create_project("client")
     rows = await put(pool, project, list(range(30_000)))
     async with pool.acquire() as connection:
-        looking = Lines(connection)  # type: ignore[arg-type]  # asks in the transaction whose blocks are counted
+        looking = Lines(connection)  # asks in the transaction whose blocks are counted
         for start in range(0, 29_000, 1_000):
             assert await turns(looking, 2) == [start, start + 1]
             taken = rows[start : start + 1_000]
@@ -194,7 +194,7 @@ async def test_a_look_at_all_lines_is_taken_less_often_while_it_takes_long(pool:
             rows: list[Any] = await pool.fetch(query, *arguments)
             return rows
 
-    looking = Lines(Slow())  # type: ignore[arg-type]
+    looking = Lines(Slow())
     for _ in range(60):
         assert await turns(looking) == [10]
         now[0] += 1.0
