@@ -65,9 +65,6 @@ def held_back(quick: bool, say: Say) -> Report:
         with scratch() as folder, BenchNetwork(folder) as network:
             plan = Plan(
                 kind="batch",
-                url=network.url,
-                key=network.client_key,
-                pids=network.pids,
                 batch=100,
                 warm_s=warm_s,
                 windows=before + length,

@@ -7,7 +7,7 @@ import random
 import subprocess
 import sys
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from itertools import pairwise
 from typing import Final
 from urllib.parse import urlsplit
@@ -24,6 +24,7 @@ from bench.pipeline import rooms
 from bench.results import Report, aim, figure
 from bench.usage import cpu_s, memory
 from hypernode.agent.connection import IDLE_BEATS, PING_BEATS
+from hypernode.db.pool import Connection
 from hypernode.kernel import limits
 from hypernode.kernel.ids import uuid7
 from hypernode.kernel.keys import KeyPair
@@ -112,7 +113,7 @@ async def _every(interval_s: float, act: Callable[[], Awaitable[None]]) -> None:
         await asyncio.sleep(interval_s)
 
 
-async def _enrol(connection: asyncpg.Connection, keys: list[str]) -> None:
+async def _enrol(connection: Connection, keys: Sequence[str]) -> None:
     project = await connection.fetchval("select id from project order by id limit 1")
     await connection.executemany(queries.insert_node, [(key, project, f"idle-{n}") for n, key in enumerate(keys)])
 
@@ -153,7 +154,7 @@ async def _renewals(count: int, turns: int) -> dict[str, float]:
         await services.tenancy.create_project("operator")
         keys = [KeyPair.generate().public for _ in range(count)]
         async with services.pool.acquire() as connection:
-            await _enrol(connection, keys)  # type: ignore[arg-type]
+            await _enrol(connection, keys)
             session: UUID = uuid7()
             await connection.execute(
                 "update node_life set session = $1, last_seen_at = now(), alive_until = now() + interval '1 hour'",

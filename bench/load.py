@@ -29,13 +29,18 @@ METRICS_S: Final = 0.25
 """How often the generator asks what has been settled, to keep the backlog at its size."""
 
 
+class Target(msgspec.Struct, frozen=True):
+    """Whom to load: the coordinator's address, a key, and the processes by role whose CPU time counts."""
+
+    url: str
+    key: str
+    pids: dict[str, list[int]]
+
+
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
     """What to do. `kind`: batch (100 jobs a POST), single (one job a POST), array (one job of many tasks), latency."""
 
     kind: str
-    url: str
-    key: str
-    pids: dict[str, list[int]]
     batch: int = 1
     connections: int = 4
     backlog: int = 2000
@@ -140,7 +145,8 @@ class _Batch(msgspec.Struct):
 class Push:
     """A throughput run."""
 
-    def __init__(self, plan: Plan) -> None:
+    def __init__(self, target: Target, plan: Plan) -> None:
+        self._target = target
         self._plan = plan
         self._accepted = 0
         self._settled = 0
@@ -149,7 +155,7 @@ class Push:
         self._room = asyncio.Event()
         self._requests_ms: list[float] = []
         self._sustained = False
-        self._control = Http(plan.url, plan.key)
+        self._control = Http(target.url, target.key)
         self._start = 0
         self._numbers = itertools.count()
 
@@ -191,12 +197,12 @@ class Push:
             task.result()
 
     async def _send_array(self) -> None:
-        http = Http(self._plan.url, self._plan.key)
+        http = Http(self._target.url, self._target.key)
         await self._post(http, "/api/v1/jobs", encode(document(tasks=self._plan.jobs)), self._plan.jobs)
 
     async def _send(self) -> None:
         plan = self._plan
-        http = Http(plan.url, plan.key)
+        http = Http(self._target.url, self._target.key)
         template = encode(document(code=_NUMBER))
         before, _, after = template.partition(_NUMBER.encode())
         while True:
@@ -241,13 +247,16 @@ class Push:
 
     async def _sample(self) -> Sample:
         await self._look()
-        return Sample(time.monotonic(), self._settled - self._start, cpu_s({**self._plan.pids, "load": [os.getpid()]}))
+        return Sample(
+            time.monotonic(), self._settled - self._start, cpu_s({**self._target.pids, "load": [os.getpid()]})
+        )
 
 
 class Latency:
     """One job at a time."""
 
-    def __init__(self, plan: Plan) -> None:
+    def __init__(self, target: Target, plan: Plan) -> None:
+        self._target = target
         self._plan = plan
         self._seen: dict[tuple[str, str], int] = {}
         self._news = asyncio.Event()
@@ -256,7 +265,7 @@ class Latency:
         """With kind `latency` over one open stream of the project's events, with `latency-wait` by the SDK's `wait`."""
         chance = random.Random(1)
         waited: list[Waited] = []
-        async with AsyncClient(self._plan.url, self._plan.key) as client:
+        async with AsyncClient(self._target.url, self._target.key) as client:
             stream = None
             if self._plan.kind == "latency":
                 stream = asyncio.create_task(self._listen(client))
@@ -293,10 +302,10 @@ class Latency:
 
 
 def main() -> None:
-    """Carry out the plan on standard input."""
-    plan = msgspec.json.decode(sys.stdin.buffer.read(), type=Plan)
+    """Carry out what standard input says: whom to load, and how."""
+    target, plan = msgspec.json.decode(sys.stdin.buffer.read(), type=tuple[Target, Plan])
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        result = runner.run((Latency(plan) if plan.kind.startswith("latency") else Push(plan)).run())
+        result = runner.run((Latency if plan.kind.startswith("latency") else Push)(target, plan).run())
     sys.stdout.buffer.write(msgspec.json.encode(result))
 
 

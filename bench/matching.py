@@ -187,12 +187,12 @@ def _table(title: str, outcomes: Sequence[Outcome]) -> Table:
 def _median(outcomes: Sequence[Outcome]) -> Outcome:
     """Of each figure by itself."""
 
-    def middle(values: Sequence[object]) -> Any:
+    def middle(values: Sequence[Any]) -> Any:
         first = values[0]
         if isinstance(first, msgspec.Struct):
             parts = (middle([getattr(one, name) for one in values]) for name in first.__struct_fields__)
             return type(first)(*parts)
-        return first if isinstance(first, str) else statistics.median(values)  # type: ignore[type-var]
+        return first if isinstance(first, str) else statistics.median(values)
 
     fields = outcomes[0].__struct_fields__
     return Outcome(**{name: middle([getattr(one, name) for one in outcomes]) for name in fields})

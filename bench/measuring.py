@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from bench.load import Plan, Pushed
+from bench.load import Plan, Pushed, Target
 from bench.network import ASK, SLOTS, BenchNetwork
 
 Say = Callable[[str], None]
@@ -20,10 +20,9 @@ class CheckFailed(Exception):
 
 
 def generate(plan: Plan, kind: type[Any], network: BenchNetwork) -> Any:
-    """Run the load generator in a process of its own."""
-    done = subprocess.run(
-        [sys.executable, "-m", "bench.load"], input=msgspec.json.encode(plan), stdout=subprocess.PIPE, check=False
-    )
+    """Run the load generator in a process of its own, on this network."""
+    orders = msgspec.json.encode((Target(network.url, network.client_key, network.pids), plan))
+    done = subprocess.run([sys.executable, "-m", "bench.load"], input=orders, stdout=subprocess.PIPE, check=False)
     if done.returncode != 0:
         log = (network.folder / "coordinator.log").read_text(errors="replace").splitlines()[-20:]
         raise CheckFailed("the load generator failed; the coordinator's log ends with\n" + "\n".join(log))

@@ -57,9 +57,6 @@ def _throughput(kind: str, quick: bool, say: Say) -> Report:
         say(f"{windows * window_s:.0f} s of load")
         plan = Plan(
             kind=kind,
-            url=network.url,
-            key=network.client_key,
-            pids=network.pids,
             batch=batch,
             connections=connections,
             windows=windows,
@@ -67,6 +64,7 @@ def _throughput(kind: str, quick: bool, say: Say) -> Report:
         )
         pushed = generate(plan, Pushed, network)
         checks = check(network, pushed.jobs)
+        roles = [*network.pids, "load"]
     whole = cpu_ms(pushed)
     by_window = [cpu_ms_between(a, b) for a, b in zip(pushed.windows, pushed.windows[1:], strict=False)]
     rates = [
@@ -91,7 +89,7 @@ def _throughput(kind: str, quick: bool, say: Say) -> Report:
         figure("submitting request p50", "ms", percentile(pushed.requests_ms, 0.5), []),
         figure("submitting request p99", "ms", percentile(pushed.requests_ms, 0.99), []),
     ]
-    others = 1 - sum(last.cpu_s[role] - first.cpu_s[role] for role in plan.pids | {"load": 0}) / max(
+    others = 1 - sum(last.cpu_s[role] - first.cpu_s[role] for role in roles) / max(
         0.01, last.cpu_s["everything"] - first.cpu_s["everything"]
     )
     return Report(
@@ -132,7 +130,7 @@ def latency(quick: bool, say: Say) -> Report:
     with scratch() as folder, BenchNetwork(folder, stamp=True) as network:
         for number in range(repetitions):
             say(f"{jobs} jobs one after the other, {number + 1} of {repetitions}")
-            plan = Plan(kind="latency", url=network.url, key=network.client_key, pids={}, jobs=jobs)
+            plan = Plan(kind="latency", jobs=jobs)
             runs.append(generate(plan, list[Waited], network))
             plan = msgspec.structs.replace(plan, kind="latency-wait", jobs=jobs // 3)
             waits.append(generate(plan, list[Waited], network))
@@ -183,11 +181,11 @@ def memory_use(quick: bool, say: Say) -> Report:
     with scratch() as folder, LocalNetwork(folder, nodes=1) as network:
         assert network.coordinator is not None
         assert network.postmaster_pid is not None
-        node = network.nodes["node-1"].pid
+        coordinator, postmaster, node = network.coordinator.pid, network.postmaster_pid, network.nodes["node-1"].pid
 
         def look() -> None:
             # The embedded database is a child of the coordinator here; it is counted by itself.
-            whole, database = memory(network.coordinator.pid), memory(network.postmaster_pid)  # type: ignore[union-attr,arg-type]
+            whole, database = memory(coordinator), memory(postmaster)
             own = Memory(
                 whole.processes - database.processes,
                 whole.pss - database.pss,
@@ -381,7 +379,7 @@ def arrays(quick: bool, say: Say) -> Report:
     with scratch() as folder, BenchNetwork(folder) as network:
         for number in range(2 if quick else 3):
             say(f"running an array of {tasks:,} tasks, {number + 1}")
-            plan = Plan(kind="array", url=network.url, key=network.client_key, pids=network.pids, jobs=tasks)
+            plan = Plan(kind="array", jobs=tasks)
             pushes.append(generate(plan, Pushed, network))
         checks = check(network, sum(pushed.jobs for pushed in pushes))
     cpu = [cpu_ms(pushed) for pushed in pushes]

@@ -98,9 +98,6 @@ def _sampled(seconds: float) -> tuple[Pushed, Stacks, dict[str, object]]:
         with BenchNetwork(folder / "network", profile=found) as network:
             plan = Plan(
                 kind="batch",
-                url=network.url,
-                key=network.client_key,
-                pids=network.pids,
                 batch=100,
                 windows=1,
                 window_s=seconds,

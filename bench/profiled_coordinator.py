@@ -23,6 +23,7 @@ from hypernode.coordinator.process import main
 
 INTERVAL_S: Final = 0.002
 _OURS: Final = str(Path(hypernode.__file__).parent.parent) + "/"
+_BENCH: Final = str(Path(__file__).parents[1]) + "/"
 _STANDARD: Final = sysconfig.get_path("stdlib") + "/"
 
 
@@ -52,7 +53,7 @@ class Sampler:
 
 def _name(frame: FrameType) -> str:
     """As in `hypernode/db/batch.py Batcher._deliver`."""
-    path = frame.f_code.co_filename.removeprefix(_OURS).removeprefix(_STANDARD)
+    path = frame.f_code.co_filename.removeprefix(_OURS).removeprefix(_BENCH).removeprefix(_STANDARD)
     _, _, package = path.rpartition("site-packages/")
     return f"{package if package else path} {frame.f_code.co_qualname}"
 

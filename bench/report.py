@@ -26,13 +26,13 @@ each run the number of settlements is compared with the number of jobs, and the 
 _WHY: Final = """\
 Why aims are missed. **CPU of a job, and so the rate**: checking the node's signature and countersigning take 80 µs in
 libsodium; the rest is spread thin over some 230 values that travel to PostgreSQL and 36 index entries a job, see
-*Where the time goes*; and the database's share grows with its tables over ten minutes. **Submit to start**: until
-its task starts, a submission is about 17 ways to the database and back, of 0.1 to 0.3 ms each. **Utilization of
-matching**: whoever holds little goes first and breaks rooms, and the cheapest nodes are slower; in order of
-submission nodes are fuller just because everybody waits for two to three times as long. **A transaction
-left idle** that nobody ends holds vacuum back: what was taken from the queue stays in its indexes, over which every
-look walks, most likely; the embedded server ends such transactions after a minute. **Beside others**: nobody else
-signs, meters or pays.
+*Where the time goes*; and the database's share grows with its tables over ten minutes. **Submit to start**: until its
+task starts, a submission is ten ways to the database and back, of 0.15 to 0.7 ms each, two of which wait for the
+disk. **Utilization of matching**: whoever holds little goes first and breaks rooms, and the cheapest nodes are
+slower; in order of submission nodes are fuller just because everybody waits for two to three times as long. **A
+transaction left idle** that nobody ends holds vacuum back: what was taken from the queue stays in its indexes, over
+which every look walks, most likely; the embedded server ends such transactions after a minute. **Beside others**:
+nobody else signs, meters or pays.
 """
 
 

@@ -59,20 +59,16 @@ class RunningHypernode:
         )
 
     def _push(self, seconds: float) -> Pushed:
-        plan = self._plan("batch", batch=BATCH, warm_s=0.0, windows=1, window_s=seconds)
+        plan = Plan(kind="batch", batch=BATCH, warm_s=0.0, windows=1, window_s=seconds)
         pushed: Pushed = generate(plan, Pushed, self._network)
         self.jobs += pushed.jobs
         return pushed
 
     def one_by_one(self, tasks: int) -> list[float]:
         """Timed in the client's process."""
-        waited: list[Waited] = generate(self._plan("latency-wait", jobs=tasks), list[Waited], self._network)
+        waited: list[Waited] = generate(Plan(kind="latency-wait", jobs=tasks), list[Waited], self._network)
         self.jobs += tasks + WARM_UP_JOBS
         return [(one.ended_seen - one.began) / 1e6 for one in waited]
-
-    def _plan(self, kind: str, **more: float) -> Plan:
-        network = self._network
-        return Plan(kind=kind, url=network.url, key=network.client_key, pids=network.pids, **more)  # type: ignore[arg-type]
 
     def memory(self) -> Memory:
         """Of coordinator, database and nodes; who submits has ended by now."""

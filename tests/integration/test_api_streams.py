@@ -175,10 +175,10 @@ async def test_no_event_is_skipped_or_told_twice_while_transactions_are_open(
             for n in range(5):
                 await net.pool.execute(insert, project, f"fast.{round_}.{n}")
                 written.append(f"fast.{round_}.{n}")
-            net.services.jobs._hints.events.give()
+            net.services.jobs._hints.events.give([project])
             await slow.execute("commit")
             written.append(f"slow.{round_}")
-            net.services.jobs._hints.events.give()
+            net.services.jobs._hints.events.give([project])
     async with asyncio.timeout(20):
         await reading
     assert sorted(event["event"] for event in seen) == sorted(written)

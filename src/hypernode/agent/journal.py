@@ -31,7 +31,7 @@ create table if not exists leases (
     job_id blob not null,
     task integer not null,
     epoch integer not null,
-    state text not null check (state in ('taken', 'running', 'finished')),
+    state text not null check (state in ('taken', 'finished')),
     at_ms integer not null,
     body blob,
     signature blob,

@@ -63,9 +63,9 @@ class ProjectHints:
             hint = self._hints[project_id] = Hint()
         return hint
 
-    def give(self, project_ids: Iterable[UUID] | None = None) -> None:
-        """Wake who waits for news of these projects; of any, if None."""
-        for project_id in list(self._hints) if project_ids is None else project_ids:
+    def give(self, project_ids: Iterable[UUID]) -> None:
+        """Wake who waits for news of these projects."""
+        for project_id in project_ids:
             hint = self._hints.get(project_id)
             if hint is not None:
                 hint.give()

@@ -9,7 +9,8 @@ from uuid import UUID
 
 import msgspec
 
-from hypernode.db.pool import Connection, Pool
+from hypernode.db.bulk import Writer
+from hypernode.db.pool import Pool
 from hypernode.events.hints import Hints
 from hypernode.events.model import Event, EventView
 from hypernode.events.store import insert_events, queries
@@ -27,9 +28,9 @@ _AGAIN_S: Final = (0.005, 0.015, 0.03)
 transaction that began earlier and gives no hint when it ends."""
 
 
-async def record(connection: Connection, events: Sequence[Event]) -> None:
+async def record(writer: Writer, events: Sequence[Event]) -> None:
     """Write events in the transaction of what they tell about."""
-    await insert_events(connection, events)
+    await insert_events(writer, events)
 
 
 class Feed:

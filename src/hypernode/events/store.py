@@ -7,8 +7,7 @@ from typing import Final
 
 import msgspec
 
-from hypernode.db.bulk import insert_rows
-from hypernode.db.pool import Connection
+from hypernode.db.bulk import Writer, insert_rows
 from hypernode.db.sql import load_sql
 from hypernode.events.model import Event
 
@@ -17,10 +16,10 @@ queries: Final = load_sql(__package__)
 _COLUMNS: Final = ("project_id", "kind", "job_id", "task", "epoch", "node", "data")
 
 
-async def insert_events(connection: Connection, events: Sequence[Event]) -> None:
+async def insert_events(writer: Writer, events: Sequence[Event]) -> None:
     """Write events."""
     await insert_rows(
-        connection,
+        writer,
         "event",
         _COLUMNS,
         queries.insert_events,

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Final
 from uuid import UUID
 
 import msgspec
 
-from hypernode.db.bulk import COPY_ROWS, insert_rows
+from hypernode.db.bulk import Writer, insert_rows
 from hypernode.db.pool import Connection
 from hypernode.db.sql import load_sql
 from hypernode.jobs.endings import Ending, Loss, Ref, Report
-from hypernode.jobs.lifecycle import AttemptState
 from hypernode.jobs.tally import Tally
 from hypernode.kernel import limits
 from hypernode.kernel.canonical import ContentId
@@ -22,6 +21,7 @@ from hypernode.market.fairness import RETRY_S
 from hypernode.market.model import Assignment
 
 queries: Final = load_sql(__package__)
+_LEASE: Final = queries.lease
 
 
 class NewJob(msgspec.Struct, frozen=True):
@@ -73,18 +73,6 @@ _JOB: Final = (
     "submitted_at",
 )
 _READY: Final = ("job_id", "first", "beyond", "ready_at", "shape", "remaining_cap", "project_id", "turn_at")
-_ATTEMPT: Final = (
-    "job_id",
-    "task",
-    "epoch",
-    "node",
-    "state",
-    "leased_at",
-    "deadline_at",
-    "rate",
-    "fixed",
-    "remaining_cap",
-)
 _SETTLEMENT: Final = (
     "job_id",
     "task",
@@ -99,18 +87,17 @@ _SETTLEMENT: Final = (
 )
 
 
-async def insert_documents(connection: Connection, documents: Mapping[ContentId, bytes]) -> None:
+async def insert_documents(writer: Writer, documents: Mapping[ContentId, bytes]) -> None:
     """Write those of these documents that are not there."""
     if documents:
         ordered = sorted(documents.items())  # one order for all, so that two who write the same do not block each other
-        await connection.execute(
+        await writer.execute(
             queries.insert_documents, [bytes.fromhex(name) for name, _ in ordered], [data for _, data in ordered]
         )
 
 
-async def insert_jobs(connection: Connection, jobs: Sequence[NewJob], at: datetime) -> None:
-    """Write jobs, submitted `at` by the database's clock, each with its ready work: one range, however large. Few go in
-    by one statement for all of it, since each is a way to the database and back while somebody waits."""
+async def insert_jobs(writer: Writer, jobs: Sequence[NewJob], at: datetime) -> None:
+    """Write jobs, submitted `at` by the database's clock, each with its ready work: one range, however large."""
     made = [
         (
             j.id,
@@ -127,23 +114,14 @@ async def insert_jobs(connection: Connection, jobs: Sequence[NewJob], at: dateti
         for j in jobs
     ]
     ready = [(j.id, 0, j.size, at, j.shape, j.cap, j.project_id, at + timedelta(seconds=j.turn_s)) for j in jobs]
-    if len(jobs) < COPY_ROWS:
-        columns = map(list, zip(*made, strict=True))
-        await connection.execute(queries.insert_jobs, *columns, [j.shape for j in jobs], [row[-1] for row in ready])
-        return
-    await connection.copy_records_to_table("job", columns=_JOB, records=made)
-    await connection.copy_records_to_table("queue", columns=_READY, records=ready)
+    await insert_rows(writer, "job", _JOB, queries.insert_jobs, made)
+    await insert_rows(writer, "queue", _READY, queries.insert_ready, ready)
 
 
 async def lock_jobs(connection: Connection, job_ids: Sequence[UUID]) -> dict[UUID, Tally]:
     """Hold jobs until the transaction ends, in the order of their ids."""
     rows = await connection.fetch(queries.lock_jobs, list(set(job_ids)))
     return {row["id"]: Tally.of(row) for row in rows}
-
-
-async def lock_open_jobs(connection: Connection, job_ids: Iterable[UUID]) -> set[UUID]:
-    """Hold those of these jobs that may get leases: that have not ended, and that nobody has cancelled."""
-    return {row[0] for row in await connection.fetch(queries.lock_open_jobs, list(set(job_ids)))}
 
 
 async def find_attempts(connection: Connection, items: Sequence[Report | Loss]) -> dict[Ref, Any]:
@@ -180,9 +158,9 @@ async def end_attempts(connection: Connection, endings: Sequence[Ending]) -> Non
         raise InvariantViolated(f"of {len(endings)} attempts {attempts} could end, and {tasks} of their tasks")
 
 
-async def update_jobs(connection: Connection, tallies: Sequence[Tally]) -> None:
+async def update_jobs(writer: Writer, tallies: Sequence[Tally]) -> None:
     """Write what the tasks of jobs add up to."""
-    await connection.execute(
+    await writer.execute(
         queries.update_jobs,
         [t.job_id for t in tallies],
         [t.succeeded for t in tallies],
@@ -196,10 +174,10 @@ async def update_jobs(connection: Connection, tallies: Sequence[Tally]) -> None:
     )
 
 
-async def requeue(connection: Connection, entries: Sequence[tuple[Ref, int, int, int]]) -> None:
+async def requeue(writer: Writer, entries: Sequence[tuple[Ref, int, int, int]]) -> None:
     """Queue tasks again: (attempt that ended, delay in ms, shape, what is left of the cap)."""
     if entries:
-        await connection.execute(
+        await writer.execute(
             queries.requeue,
             [ref.job_id for ref, *_ in entries],
             [ref.task for ref, *_ in entries],
@@ -210,53 +188,35 @@ async def requeue(connection: Connection, entries: Sequence[tuple[Ref, int, int,
         )
 
 
-async def take_ranges(connection: Connection, ranges: Sequence[tuple[int, int, int]]) -> set[int]:
-    """Take the first n tasks of queue rows: (row, the first task it should begin with, n). Returns the rows taken."""
+async def lease(
+    connection: Connection, leases: Sequence[Lease], sessions: Mapping[str, UUID]
+) -> tuple[dict[tuple[UUID, int], int], set[str]]:
+    """Lease tasks to nodes that speak through these sessions. Returns the epoch of each (job, task) that could be
+    leased, and the nodes that are not alive."""
+    assignments = [x.assignment for x in leases]
+    nodes = sorted({a.node for a in assignments})
     rows = await connection.fetch(
-        queries.take_ranges, [r[0] for r in ranges], [r[1] for r in ranges], [r[2] for r in ranges]
+        _LEASE,
+        [a.ready.queue_id for a in assignments],
+        [a.ready.job_id for a in assignments],
+        [a.task for a in assignments],
+        [a.node for a in assignments],
+        [x.rate for x in leases],
+        [x.fixed for x in leases],
+        list({a.ready.job_id for a in assignments}),
+        nodes,
+        [sessions[node] for node in nodes],
+        [a.ready.demand.remaining_cap for a in assignments],
+        [x.deadline_ms for x in leases],
     )
-    return {row["id"] for row in rows}
+    epochs = {(row["job_id"], row["task"]): row["epoch"] for row in rows if row["epoch"] is not None}
+    return epochs, {row["node"] for row in rows if not row["alive"]}
 
 
-async def insert_attempts(connection: Connection, leases: Sequence[Lease]) -> dict[tuple[UUID, int], int]:
-    """Lease tasks to nodes. Returns the epoch of each (job, task) that could be leased."""
-    rows = await connection.fetch(
-        queries.lease_tasks, [x.assignment.ready.job_id for x in leases], [x.assignment.task for x in leases]
-    )
-    epochs = {(row["job_id"], row["task"]): row["epoch"] for row in rows}
-    if not epochs:
-        return epochs
-    at: datetime = rows[0]["at"]
-    live = AttemptState.LEASED.value
-    await insert_rows(
-        connection,
-        "attempt",
-        _ATTEMPT,
-        queries.insert_attempts,
-        [
-            (
-                x.assignment.ready.job_id,
-                x.assignment.task,
-                epoch,
-                x.assignment.node,
-                live,
-                at,
-                at + timedelta(milliseconds=x.deadline_ms),
-                x.rate,
-                x.fixed,
-                x.assignment.ready.demand.remaining_cap,
-            )
-            for x in leases
-            if (epoch := epochs.get((x.assignment.ready.job_id, x.assignment.task))) is not None
-        ],
-    )
-    return epochs
-
-
-async def insert_settlements(connection: Connection, settlements: Sequence[Settlement]) -> None:
+async def insert_settlements(writer: Writer, settlements: Sequence[Settlement]) -> None:
     """Write settlements; each attempt has one at most."""
     await insert_rows(
-        connection,
+        writer,
         "settlement",
         _SETTLEMENT,
         queries.insert_settlements,

@@ -9,6 +9,7 @@ from uuid import UUID
 
 import msgspec
 
+from hypernode.db.bulk import Writer
 from hypernode.db.pool import Connection, Pool, run_transaction
 from hypernode.kernel import limits
 from hypernode.kernel.errors import InvalidInput, InvariantViolated, NotFound
@@ -221,9 +222,9 @@ def _receipt(row: Any) -> Receipt:
     )
 
 
-async def post(connection: Connection, transfers: Sequence[Transfer]) -> None:
+async def post(writer: Writer, transfers: Sequence[Transfer]) -> None:
     """Move money as part of a larger transaction."""
-    await store.insert_transfers(connection, transfers)
+    await store.insert_transfers(writer, transfers)
 
 
 async def lock_available(connection: Connection, project_ids: Sequence[UUID]) -> tuple[dict[UUID, int], datetime]:

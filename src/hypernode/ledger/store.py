@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
 
-from hypernode.db.bulk import insert_rows
+from hypernode.db.bulk import Writer, insert_rows
 from hypernode.db.pool import Connection
 from hypernode.db.sql import load_sql
 from hypernode.ledger.model import Transfer
@@ -19,10 +19,10 @@ _FIND_ACCOUNTS: Final = queries.find_accounts
 _LOCK_AVAILABLE: Final = queries.lock_available
 
 
-async def insert_transfers(connection: Connection, transfers: Sequence[Transfer]) -> None:
+async def insert_transfers(writer: Writer, transfers: Sequence[Transfer]) -> None:
     """Move money. Raises asyncpg.CheckViolationError, writing nothing, if a balance would fall below zero."""
     await insert_rows(
-        connection,
+        writer,
         "transfer",
         _COLUMNS,
         queries.insert_transfers,

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, Final
 from uuid import UUID
 
+from hypernode.db.bulk import Writer
 from hypernode.db.pool import Connection, Pool, run_transaction
 from hypernode.kernel import decode, limits
 from hypernode.kernel.errors import Conflict, IdempotencyMismatch, InvalidInput, NotFound, Unauthenticated
@@ -143,12 +144,12 @@ async def find_answers(connection: Connection, keys: Sequence[tuple[UUID, Idempo
 
 
 async def remember_answers(
-    connection: Connection, answers: Sequence[tuple[UUID, Idempotency, UUID]], body: bytes | None = None
+    writer: Writer, answers: Sequence[tuple[UUID, Idempotency, UUID]], body: bytes | None = None
 ) -> None:
     """Write what requests made, in the transaction that makes it. A twin that was faster violates the key, and with
     it everything else in this transaction is undone."""
     if answers:
-        await connection.execute(
+        await writer.execute(
             queries.remember_answers,
             [project_id for project_id, _, _ in answers],
             [idempotency.key for _, idempotency, _ in answers],

@@ -17,6 +17,7 @@ import msgspec
 
 from hypernode.artifacts.service import ArtifactService
 from hypernode.db.batch import Batcher
+from hypernode.db.bulk import together
 from hypernode.db.pool import Connection, Pool, run_transaction
 from hypernode.events.hints import Hints
 from hypernode.events.model import Event
@@ -223,21 +224,20 @@ class Endings:
         if not writes.endings:
             return
         await store.end_attempts(connection, [ending for ending, _, _ in writes.endings])
-        await store.insert_settlements(connection, writes.settlements)
-        if writes.earned:
-            await connection.execute(queries.pay_nodes, list(writes.earned), list(writes.earned.values()))
-        await store.requeue(
-            connection,
-            [
-                (e.attempt.ref, e.next.delay_ms, demand_of(document, e.remaining_cap).shape, e.remaining_cap)
-                for e, _, document in writes.endings
-                if e.next.state is TaskState.QUEUED
-            ],
-        )
         tallies = {id(tally): tally for _, tally, _ in writes.endings}
-        await store.update_jobs(connection, list(tallies.values()))
-        await record(connection, writes.events)
-        await ledger_service.post(connection, writes.transfers)
+        again = [
+            (e.attempt.ref, e.next.delay_ms, demand_of(document, e.remaining_cap).shape, e.remaining_cap)
+            for e, _, document in writes.endings
+            if e.next.state is TaskState.QUEUED
+        ]
+        async with together(connection) as rest:
+            await store.insert_settlements(rest, writes.settlements)
+            if writes.earned:
+                await rest.execute(queries.pay_nodes, list(writes.earned), list(writes.earned.values()))
+            await store.requeue(rest, again)
+            await store.update_jobs(rest, list(tallies.values()))
+            await record(rest, writes.events)
+            await ledger_service.post(rest, writes.transfers)
 
     async def _delivered(
         self, connection: Connection, items: Sequence[Report | Loss], tallies: dict[UUID, Tally]

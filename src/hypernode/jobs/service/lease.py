@@ -28,10 +28,18 @@ class Granted(msgspec.Struct, frozen=True):
     """A lease that now exists, to be sent to its node."""
 
     ref: Ref
-    node: str
     job: KnownJob
-    remaining_cap: int
     assignment: Assignment
+
+    @property
+    def node(self) -> str:
+        """Whose it is."""
+        return self.assignment.node
+
+    @property
+    def remaining_cap(self) -> int:
+        """What the attempt may cost at most."""
+        return self.assignment.ready.demand.remaining_cap
 
 
 class Leases:
@@ -75,81 +83,25 @@ class Leases:
         """Make attempts of assignments. Those whose node is no longer alive, whose work was taken by somebody else or
         whose job has been cancelled are left out. Returns also the nodes that are not alive through these sessions."""
 
+        # A job is never changed, so it can be known before the transaction.
+        jobs = await self._documents.find(self._pool, {a.ready.job_id for a in assignments})
+        leases = [
+            Lease(a, asks[a.node].rate_per_second, asks[a.node].fixed, _deadline_ms(jobs[a.ready.job_id]))
+            for a in assignments
+        ]
+
         async def work(connection: Connection) -> tuple[list[Granted], set[str]]:
-            return await self._lease(connection, assignments, asks, sessions)
+            epochs, gone = await store.lease(connection, leases, sessions)
+            granted = [
+                Granted(Ref(a.ready.job_id, a.task, epoch), jobs[a.ready.job_id], a)
+                for a in assignments
+                if (epoch := epochs.get((a.ready.job_id, a.task))) is not None
+            ]
+            await record(connection, [_leased(grant) for grant in granted])
+            return granted, gone
 
         granted, gone = await run_transaction(self._pool, work)
         self._hints.events.give({grant.job.project_id for grant in granted})
-        return granted, gone
-
-    async def _lease(
-        self,
-        connection: Connection,
-        assignments: Sequence[Assignment],
-        asks: Mapping[str, Ask],
-        sessions: Mapping[str, UUID],
-    ) -> tuple[list[Granted], set[str]]:
-        open_jobs = await store.lock_open_jobs(connection, (a.ready.job_id for a in assignments))
-        nodes = sorted({a.node for a in assignments})
-        rows = await connection.fetch(queries.alive_nodes, nodes, [sessions[node] for node in nodes])
-        alive = {row["node"] for row in rows}
-        gone = set(nodes) - alive
-        # A range can only be taken from its front, so what is assigned of one must be left out as a whole if any is.
-        by_range: dict[int, list[Assignment]] = {}
-        for assignment in assignments:
-            by_range.setdefault(assignment.ready.queue_id, []).append(assignment)
-        wanted = {
-            queue_id: group
-            for queue_id, group in by_range.items()
-            if group[0].ready.job_id in open_jobs and all(a.node in alive for a in group)
-        }
-        taken = (
-            await store.take_ranges(connection, [(q, g[0].task, len(g)) for q, g in wanted.items()])
-            if wanted
-            else set()
-        )
-        chosen = [a for queue_id, group in wanted.items() if queue_id in taken for a in group]
-        if not chosen:
-            return [], gone
-        jobs = await self._documents.find(connection, {a.ready.job_id for a in chosen})
-        epochs = await store.insert_attempts(
-            connection,
-            [
-                Lease(
-                    assignment=a,
-                    rate=asks[a.node].rate_per_second,
-                    fixed=asks[a.node].fixed,
-                    deadline_ms=limits.PREPARE_MS
-                    + jobs[a.ready.job_id].document.timeout_s * 1000
-                    + limits.REPORT_GRACE_MS,
-                )
-                for a in chosen
-            ],
-        )
-        await record(
-            connection,
-            [
-                Event(
-                    jobs[a.ready.job_id].project_id,
-                    "task.leased",
-                    a.ready.job_id,
-                    a.task,
-                    epochs[a.ready.job_id, a.task],
-                    a.node,
-                )
-                for a in chosen
-            ],
-        )
-        granted = [
-            Granted(
-                ref=Ref(a.ready.job_id, a.task, epochs[a.ready.job_id, a.task]),
-                node=a.node,
-                job=jobs[a.ready.job_id],
-                remaining_cap=a.ready.demand.remaining_cap,
-                assignment=a,
-            )
-            for a in chosen
-        ]
         return granted, gone
 
     def running(self, ref: Ref, node: str) -> asyncio.Future[bool]:
@@ -181,6 +133,16 @@ class Leases:
     async def close(self) -> None:
         """Write what was taken in."""
         await self._running.close()
+
+
+def _deadline_ms(job: KnownJob) -> int:
+    """From its lease on, when an attempt must have ended."""
+    return limits.PREPARE_MS + job.document.timeout_s * 1000 + limits.REPORT_GRACE_MS
+
+
+def _leased(grant: Granted) -> Event:
+    ref = grant.ref
+    return Event(grant.job.project_id, "task.leased", ref.job_id, ref.task, ref.epoch, grant.node)
 
 
 def _same(known: Ready | None, row: Any) -> bool:

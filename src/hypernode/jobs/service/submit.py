@@ -12,6 +12,7 @@ import msgspec
 
 from hypernode.artifacts.service import ArtifactService
 from hypernode.db.batch import Batcher
+from hypernode.db.bulk import together
 from hypernode.db.pool import Connection, Pool, run_transaction
 from hypernode.db.uuids import uuid_of
 from hypernode.events.hints import Hints
@@ -190,18 +191,14 @@ class Submissions:
             )
             for job_id, item in taken
         ]
-        await store.insert_documents(
-            connection,
-            {item.content_id: item.data for _, item in taken if not self._documents.is_stored(item.content_id)},
-        )
-        await store.insert_jobs(connection, jobs, at)
-        await record(connection, [Event(item.project_id, "job.submitted", job_id) for job_id, item in taken])
-        await ledger_service.post(
-            connection,
-            [move for job_id, item in taken for move in self._ledger.hold(item.project_id, job_id, item.hold)],
-        )
-        await remember_answers(
-            connection, [(i.project_id, i.idempotency, job_id) for job_id, i in taken if i.idempotency]
-        )
+        new = {item.content_id: item.data for _, item in taken if not self._documents.is_stored(item.content_id)}
+        holds = [move for job_id, item in taken for move in self._ledger.hold(item.project_id, job_id, item.hold)]
+        made = [(item.project_id, item.idempotency, job_id) for job_id, item in taken if item.idempotency]
+        async with together(connection) as writes:
+            await store.insert_documents(writes, new)
+            await store.insert_jobs(writes, jobs, at)
+            await record(writes, [Event(item.project_id, "job.submitted", job_id) for job_id, item in taken])
+            await ledger_service.post(writes, holds)
+            await remember_answers(writes, made)
         for job_id, item in taken:
             self._documents.remember(job_id, KnownJob(item.project_id, item.data, item.document))
