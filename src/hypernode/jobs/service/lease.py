@@ -18,7 +18,7 @@ from hypernode.jobs import store
 from hypernode.jobs.endings import Ref
 from hypernode.jobs.service.documents import Documents, KnownJob
 from hypernode.jobs.service.lines import Lines
-from hypernode.jobs.store import Lease, queries
+from hypernode.jobs.store import Lease
 from hypernode.kernel import limits
 from hypernode.market.model import Assignment, Ready, demand_of, needs_of
 from hypernode.nodes.model import Ask

@@ -76,27 +76,26 @@ end $$;
 -- What a node earned in all, apart from the node, which is looked up everywhere and hardly ever changes.
 create table earning (
     node text not null references node,
-    version bigint not null,
+    version bigint not null default 0,
     amount bigint not null check (amount >= 0),
     primary key (node, version)
 );
-insert into earning (node, version, amount) select key, 1, earned from node where earned > 0;
+insert into earning (node, amount) select key, earned from node where earned > 0;
 alter table node drop column earned;
 
--- The nodes are held meanwhile, so that two who pay the same follow each other.
-create function pay_nodes(nodes text[], amounts bigint[]) returns void language plpgsql as $$
+-- What is inserted is added to what there is. The node is held meanwhile, so that two who pay it follow each other.
+create function earning_grows() returns trigger language plpgsql as $$
 declare
-    paid record;
-    newest bigint;
+    newest record;
 begin
-    perform 1 from node where key = any(nodes) order by key for no key update;
-    for paid in select * from unnest(nodes, amounts) as t(node, amount) loop
-        select version into newest from earning where node = paid.node order by version desc limit 1;
-        if found then
-            update earning set version = version + 1, amount = amount + paid.amount
-                where node = paid.node and version = newest;
-        else
-            insert into earning (node, version, amount) values (paid.node, 1, paid.amount);
-        end if;
-    end loop;
+    perform 1 from node where key = new.node for no key update;
+    select version, amount into newest from earning where node = new.node order by version desc limit 1;
+    if found then
+        delete from earning where node = new.node and version = newest.version;
+        new.version := newest.version + 1;
+        new.amount := newest.amount + new.amount;
+    end if;
+    return new;
 end $$;
+
+create trigger earning_grows before insert on earning for each row execute function earning_grows();
