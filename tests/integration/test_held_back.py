@@ -65,6 +65,7 @@ async def test_balances_are_found_however_often_they_changed(pool: Pool, held: N
     async with pool.acquire() as connection:
         for _ in range(8_000):
             await insert_transfers(connection, [move])
+        await connection.execute("analyze account")
         async with reads_few(connection, "account"):
             available, _ = await lock_available(connection, [project])
             await insert_transfers(connection, [move])
@@ -96,6 +97,7 @@ async def test_earnings_are_found_however_often_they_grew(pool: Pool, held: None
     async with pool.acquire() as connection:
         for _ in range(6_000):
             await connection.execute(job_queries.pay_nodes, nodes[:2], [1, 2])
+        await connection.execute("analyze earning")
         async with reads_few(connection, "earning", "node"):
             await connection.execute(job_queries.pay_nodes, nodes, [1, 2, 3])
     rows = await pool.fetch(node_queries.list_nodes, None, "", None, 10)
@@ -143,6 +145,7 @@ async def test_a_look_does_not_read_what_was_taken(pool: Pool, held: None, now: 
             await connection.execute(TAKE, taken)
             now[0] += 2 * COMMIT_S
         assert await turns(looking, 2) == [29_000, 29_001]
+        await connection.execute("analyze queue")
         async with reads_few(connection, "queue"):
             assert await turns(looking, 2) == [29_000, 29_001]
 

@@ -14,12 +14,13 @@ create table account_name (
     id bigint generated always as identity primary key,
     kind text not null,
     project_id uuid references project,
-    constraint account_once unique nulls not distinct (kind, project_id)
+    constraint account_once unique nulls not distinct (project_id, kind)
 );
 
 insert into account_name (id, kind, project_id) overriding system value select id, kind, project_id from account;
 select setval(pg_get_serial_sequence('account_name', 'id'), max(id)) from account_name;
-alter table account add primary key (id, version), add foreign key (id) references account_name;
+alter table account add primary key (id, version), add foreign key (id) references account_name,
+    reset (fillfactor); -- each version is somewhere else anyway
 
 create trigger account_name_is_kept before update or delete or truncate on account_name
     for each statement execute function refuse_change();
