@@ -3,13 +3,14 @@
 -- only where its line begins.
 -- Lines ($3) are known from the look before, and from where on they may have rows ($4): what was before has been taken,
 -- and while some old transaction keeps vacuum away, it is still in the index. What came in since ($5 and later, by id)
--- may belong anywhere in a line, or to one that nobody knew.
+-- may belong anywhere in a line, or to one that nobody knew. (In the order of ids, or a plan that is made while the queue is
+-- empty goes through another index as a whole.)
 with known as (
     select project_id, min(turn_at) as turn_at
     from (
         select * from unnest($3::uuid[], $4::timestamptz[]) as k(project_id, turn_at)
         union all
-        select project_id, turn_at from queue where id >= $5
+        select project_id, turn_at from (select id, project_id, turn_at from queue where id >= $5 order by id) arrived
     ) either
     group by project_id
 ),
