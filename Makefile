@@ -1,6 +1,6 @@
 # Every target works from a clean clone: each sets up what it needs first, and setup is instant when nothing changed.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test hostile check bench format lock reference openapi docs clean
+.PHONY: help setup demo test hostile programs check bench format lock reference openapi docs clean
 
 BIN := .venv/bin
 CODE := src tests $(wildcard bench examples tools)
@@ -16,11 +16,15 @@ demo: setup ## run the ESOL example on a local network of two nodes
 
 test: ## run the tests (ARGS="-k name" passes on)
 	@tools/setup.sh tests
-	$(BIN)/pytest tests/unit tests/props tests/integration tests/e2e $(ARGS)
+	$(BIN)/pytest tests/unit tests/props tests/programs tests/integration tests/e2e $(ARGS)
 
 hostile: ## attack every sandbox: bubblewrap, Docker with runc and gVisor, Podman (as root)
 	@tools/setup.sh tests
 	$(BIN)/pytest tests/hostile $(ARGS)
+
+programs: ## build the Solana programs from source (ARGS=--check only compares with what is committed)
+	@tools/setup.sh programs
+	PYTHONPATH=tools $(BIN)/python -m solana_programs.build $(ARGS)
 
 check: setup ## format, lint, types, import layers, docs
 	$(BIN)/ruff format --check $(CODE)

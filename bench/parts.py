@@ -14,12 +14,14 @@ from bench import environment_lease, matching, sandbox_cost, sandbox_start, wasm
 from bench.held_back import held_back
 from bench.idle_nodes import idle_nodes
 from bench.load import WARM_UP_JOBS, Plan, Pushed, Waited, document
+from bench.local_chain import local_chain
 from bench.log_flow import logs
 from bench.machine import Machine, every_sandbox
 from bench.measuring import Say, check, cpu_ms, cpu_ms_between, generate, network_parameters
 from bench.network import BenchNetwork, scratch
 from bench.peers.part import peers
 from bench.profile import profile
+from bench.programs import programs
 from bench.queued import queued
 from bench.results import Figure, Report, aim, aim_least, figure, percentile
 from bench.sandbox_start import Samples
@@ -422,4 +424,6 @@ PARTS: Final[dict[str, Callable[[bool, Say], Report]]] = {
     "logs": logs,
     "matching": matching.measure,
     "peers": peers,
+    "chain": local_chain,
+    "programs": programs,
 }

@@ -1,6 +1,7 @@
 """Fixtures for tests against a real PostgreSQL: one server a session, a fresh database a test.
 
-HYPERNODE_TEST_DSN names a server to use instead of the embedded one; its user must be allowed to create databases.
+HYPERNODE_TEST_DSN names a server to use instead of the embedded one; its user must be a superuser, who may create
+databases, and put tables back that triggers protect.
 """
 
 from __future__ import annotations

@@ -12,3 +12,6 @@ compile pyproject.toml --extra dev -o requirements/dev.txt
 # The bootstrap installs the uv that the environment pins, so that there is one version of it.
 grep -oE '^uv==[^ ]+' requirements/dev.txt | compile - -o requirements/uv.txt
 for peer in bench/peers/requirements/*.in; do compile "$peer" -o "${peer%.in}.txt"; done
+echo 'solana==0.41.0' | compile - -o tests/clients/python/requirements.txt
+# A local chain pins the version of solders whose runtime it is tested with, apart from the one clients use.
+echo 'solders==0.29.0' | compile - -o src/hypernode/chain/local/requirements.txt

@@ -228,6 +228,8 @@ LIMITS: Final = {
     "SERVICE_PORTS": "Ports of a service.",
     "SECRETS_PER_PROJECT": "Secrets of one project.",
     "WASM_SEED": "The seed of a WebAssembly task's random bytes.",
+    "STAKES_PER_PROJECT": "Stakes of one project that were not withdrawn.",
+    "PROPOSALS_PER_PROJECT": "Proposals of one project that have not ended.",
     "ARTIFACT_BYTES": "One artifact.",
     "OUTPUT_FILES": "Files one task may deliver.",
     "OUTPUT_DEPTH": "Folders within folders that are looked through for outputs.",

@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-#     tools/setup.sh [tests|bench]
+#     tools/setup.sh [tests|bench|programs]
 #
 # Makes .venv from the hash-pinned requirements and installs the sandbox's Debian packages where it may; with `tests`
 # also those of the container engines, registries and images that the tests attack and serve, with `bench` the Redis of
-# two of the peers. Idempotent; returns at once when nothing it depends on changed. Names no package index: uv's and
-# pip's own configuration decide where packages come from.
+# two of the peers, with `programs` the compiler of the Solana programs. Idempotent; returns at once when nothing it
+# depends on changed. Names no package index: uv's and pip's own configuration decide where packages come from.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -94,13 +94,37 @@ ensure_bench() { # never fails the setup: the bench says what it misses
   command -v redis-server >/dev/null || say "to measure every peer, install as root: apt-get install redis-server"
 }
 
+# --- the standard clients that the local chain is tested with -----------------------------------------------------
+ensure_clients() { # never fails the setup: the tests say what they miss
+  local folder=tests/clients want
+  want=$(cat $folder/python/requirements.txt $folder/typescript/package-lock.json | sha256sum | cut -d' ' -f1)
+  [ "$(cat $folder/.installed 2>/dev/null)" != "$want" ] || return 0
+  rm -f $folder/.installed
+  say "installing the clients that the local chain is tested with"
+  .venv/bin/uv venv --quiet --clear --python .venv/bin/python $folder/python/.venv \
+    && .venv/bin/uv pip sync --quiet --python $folder/python/.venv/bin/python --require-hashes \
+      $folder/python/requirements.txt \
+    && (cd $folder/typescript && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error >&2) \
+    && echo "$want" >$folder/.installed \
+    || say "to run every test, have node 20 or newer with npm, and the package registries in reach"
+}
+
+# --- what compiles the Solana programs ---------------------------------------------------------------------------
+ensure_compiler() { # never fails the setup: the build says what it misses
+  [ -x /usr/bin/cargo ] && [ -x /usr/bin/rustc ] && [ -d /usr/lib/rustlib/src/rust/library ] && return 0
+  say "installing the compiler of the Solana programs"
+  install_debian rustc-web cargo-web rust-web-src \
+    || say "to build the programs, install as root: apt-get install rustc-web cargo-web rust-web-src"
+}
+
 # --- is there anything to do ------------------------------------------------------------------------------------
 stamp=.venv/.hypernode-setup
 # The folder is part of it: a moved clone has an editable install that points elsewhere.
 want=$({ cat requirements/dev.txt requirements/uv.txt pyproject.toml tools/setup.sh; pwd; } | sha256sum | cut -d' ' -f1)
 ensure_sandbox
-case ${1:-} in tests) ensure_tests ;; bench) ensure_bench ;; esac
+case ${1:-} in tests) ensure_tests ;; bench) ensure_bench ;; programs) ensure_compiler ;; esac
 if [ -x .venv/bin/python ] && [ "$(cat "$stamp" 2>/dev/null)" = "$want" ] && .venv/bin/python -c '' 2>/dev/null; then
+  [ "${1:-}" != tests ] || ensure_clients
   exit 0
 fi
 
@@ -142,4 +166,5 @@ rm -f "$stamp"
 # No build isolation: hatchling and editables come pinned from dev.txt rather than unpinned from an index.
 "$uv" pip install --quiet --python .venv/bin/python --no-deps --no-build-isolation -e .
 echo "$want" >"$stamp"
+[ "${1:-}" != tests ] || ensure_clients
 say "ready: .venv with $(.venv/bin/python --version)"

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from hypernode.kernel import limits, money, units
 from hypernode.kernel.errors import InvariantViolated
-from hypernode.ledger.model import INCENTIVE_BPS, STAKERS_BPS, TREASURY_BPS, billed_ms, price, split, worst_price
+from hypernode.ledger.model import SHARES, billed_ms, price, split, worst_price
 from hypernode.nodes.model import Ask
 
 edges = st.sampled_from([0, 1, 9_999, 10_000, 10_001, 2**53 - 1, 2**63 - 1, 2**64 - 1])
@@ -24,7 +24,7 @@ def test_a_split_is_exact_and_leaves_the_operator_four_fifths(amount: int) -> No
     fees = (parts.treasury, parts.incentive, parts.stakers)
     assert parts.price == amount == parts.operator + sum(fees)
     assert parts.operator * 10_000 >= amount * 8_000
-    for fee, bps in zip(fees, (TREASURY_BPS, INCENTIVE_BPS, STAKERS_BPS), strict=True):
+    for fee, bps in zip(fees, (SHARES.treasury_bps, SHARES.incentive_bps, SHARES.stakers_bps), strict=True):
         assert 0 <= amount * bps - fee * 10_000 < 10_000  # floored, and by less than one µHYPER
 
 

@@ -17,8 +17,10 @@ from hypothesis import strategies as st
 
 import hypernode
 from hypernode.client import aio, config, retry, sync, tls
+from hypernode.client.aio_governance import AsyncGovernance
 from hypernode.client.config import Context
 from hypernode.client.errors import AnswerInvalid, ConfigInvalid
+from hypernode.client.governance import Governance
 from hypernode.client.retry import NEVER, Retry
 from hypernode.client.sse import EventReader
 from hypernode.kernel import limits
@@ -170,6 +172,7 @@ def test_both_clients_offer_the_same() -> None:
         return {name: list(inspect.signature(m).parameters) for name, m in methods if not name.startswith("_")}
 
     assert offered(sync.Client) == offered(aio.AsyncClient)
+    assert offered(Governance) == offered(AsyncGovernance)
 
 
 def test_public_names() -> None:

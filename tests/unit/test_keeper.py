@@ -56,7 +56,7 @@ async def test_nobody_is_judged_before_those_heard_of_are_renewed(tmp_path: Path
     keeper = Keeper(
         Settings(data=tmp_path),
         UUID(int=9),
-        *cast("Any", (None, None, database, database, None, None, sessions)),
+        *cast("Any", (None, None, database, database, None, None, None, sessions)),
     )
     await keeper._sweep()
     assert database.asked == []  # a coordinator that has just started has renewed nothing yet

@@ -8,6 +8,8 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 LOCKS = sorted((ROOT / "requirements").glob("*.txt"))
+ELSEWHERE = [ROOT / "src/hypernode/chain/local/requirements.txt", ROOT / "tests/clients/python/requirements.txt"]
+"""Of environments apart from ours."""
 PIN = re.compile(r"^([a-z0-9][a-z0-9._-]*)==([^ ;\\]+)", re.MULTILINE)
 
 
@@ -26,7 +28,7 @@ def test_the_files_are_those_the_tools_use():
     assert [lock.name for lock in LOCKS] == ["dev.txt", "runtime.txt", "uv.txt"]
 
 
-@pytest.mark.parametrize("lock", LOCKS, ids=lambda lock: lock.name)
+@pytest.mark.parametrize("lock", [*LOCKS, *ELSEWHERE], ids=lambda lock: f"{lock.parent.name}-{lock.stem}")
 def test_every_package_has_hashes_and_none_a_place(lock):
     text = lock.read_text()
     # A requirement is a line with what continues it; comments say who asked for it.

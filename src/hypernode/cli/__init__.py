@@ -16,6 +16,9 @@ MODULES: Final = (
     "hypernode.cli.results",
     "hypernode.cli.money",
     "hypernode.cli.receipts",
+    "hypernode.cli.stake",
+    "hypernode.cli.gov",
+    "hypernode.cli.burn",
     "hypernode.cli.network",
     "hypernode.cli.secrets",
     "hypernode.cli.contexts",
@@ -24,6 +27,7 @@ MODULES: Final = (
     "hypernode.cli.doctor",
     "hypernode.cli.coordinator",
     "hypernode.cli.admin",
+    "hypernode.cli.chain",
 )
 
 

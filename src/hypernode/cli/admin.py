@@ -33,6 +33,9 @@ def register(app: typer.Typer) -> None:
         ("revoke-key", revoke_key),
         ("deposit", deposit),
         ("ledger", ledger),
+        ("vesting", vesting),
+        ("unlock", unlock),
+        ("operations", operations),
     ):
         commands.command(name)(command)
     app.add_typer(commands, name="admin")
@@ -142,12 +145,10 @@ def deposit(
 ) -> None:
     """Give a project money, in a local network."""
     from hypernode.cli.common import clean
+    from hypernode.cli.words import amount_of
     from hypernode.kernel import money
 
-    try:
-        micro = money.parse(amount)
-    except ValueError as error:
-        raise typer.BadParameter(str(error), param_hint="AMOUNT") from error
+    micro = amount_of(amount)
     _do(lambda admin: admin.deposit(project, micro))
     print(clean(f"{money.show(micro)} deposited to {project}"))
 
@@ -165,3 +166,41 @@ def ledger(json: Json = False) -> None:
         print("adds up" if summary.consistent and not summary.total else "DOES NOT ADD UP")
     if summary.total or not summary.consistent:
         raise typer.Exit(1)
+
+
+def vesting(yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False) -> None:
+    """Issue and lock 84,603,487 HYPER, which come free in twelve cycles of 30 days: part burned, part for stakers, the
+    rest for operations. Once; the first cycle is due at once."""
+    from hypernode.governance.unlocks import LOCKED
+    from hypernode.kernel import money
+
+    if not yes:
+        typer.confirm(f"Issue {money.show(LOCKED)}, and begin to unlock them now?", abort=True, err=True)
+    locked = _do(lambda admin: admin.begin_vesting())
+    print(f"{money.show(locked)} locked")
+
+
+def unlock(json: Json = False) -> None:
+    """Unlock the next cycle, if it is due. A running coordinator does so by itself."""
+    from hypernode.cli.common import fields, money, write_json
+
+    made = _do(lambda admin: admin.unlock())
+    if json:
+        write_json(made)
+        return
+    parts = ("amount", "burned", "stakers", "operations")
+    fields([("cycle", str(made.cycle)), *((name, money(getattr(made, name))) for name in parts)])
+
+
+def operations(
+    project: Project,
+    amount: Annotated[str, typer.Argument(metavar="AMOUNT", help="With its unit, as in '100 HYPER'.")],
+) -> None:
+    """Pay a project out of what was unlocked for operations."""
+    from hypernode.cli.common import clean
+    from hypernode.cli.words import amount_of
+    from hypernode.kernel import money
+
+    micro = amount_of(amount)
+    _do(lambda admin: admin.spend_operations(project, micro))
+    print(clean(f"{money.show(micro)} paid to {project}"))

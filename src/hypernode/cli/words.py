@@ -20,6 +20,16 @@ def pairs(option: str, texts: list[str] | None) -> dict[str, str]:
     return found
 
 
+def amount_of(text: str) -> int:
+    """An amount with its unit, in µHYPER."""
+    from hypernode.kernel import money
+
+    try:
+        return money.parse(text)
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint="AMOUNT") from error
+
+
 def network(hosts: list[str] | None, limit: str | None) -> dict[str, Any] | None:
     """The `network` of a job document, in plain form, or None where nothing is allowed. Says so on stderr where a host
     can be known to be out of reach. Raises InvalidInput."""

@@ -7,9 +7,10 @@ import uuid
 from collections.abc import AsyncGenerator, Iterable, Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, Final
 
 from hypernode.client import calls, config, operations, outputs, transfers
+from hypernode.client.aio_governance import AsyncGovernance
 from hypernode.client.build import LocalJob
 from hypernode.client.calls import Network, Whoami
 from hypernode.client.drivers import TIMEOUT_S, Asyncio, Settings
@@ -60,6 +61,8 @@ class AsyncClient:
         self.url = chosen.url
         self._driver = Asyncio(Settings(chosen.url, chosen.key, chosen.certificate, timeout_s))
         self._patience = Patience(retry or Retry())
+        self.governance: Final = AsyncGovernance(self._ask, self._steps, self._patience)
+        """Stakes, proposals, cases and the supply."""
 
     async def __aenter__(self) -> AsyncClient:
         return self

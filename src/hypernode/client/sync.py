@@ -7,12 +7,13 @@ import uuid
 from collections.abc import Generator, Iterable, Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, Final
 
 from hypernode.client import calls, config, operations, outputs, transfers
 from hypernode.client.build import LocalJob
 from hypernode.client.calls import Network, Whoami
 from hypernode.client.drivers import TIMEOUT_S, Blocking, Settings
+from hypernode.client.governance import Governance
 from hypernode.client.operations import Patience, ask, pages
 from hypernode.client.outputs import FetchedOutput
 from hypernode.client.retry import Retry
@@ -58,6 +59,8 @@ class Client:
         self.url = chosen.url
         self._driver = Blocking(Settings(chosen.url, chosen.key, chosen.certificate, timeout_s))
         self._patience = Patience(retry or Retry())
+        self.governance: Final = Governance(self._ask, self._steps, self._patience)
+        """Stakes, proposals, cases and the supply."""
 
     def __enter__(self) -> Client:
         return self

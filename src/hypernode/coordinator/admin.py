@@ -13,6 +13,10 @@ import msgspec
 from hypernode.db import migrate
 from hypernode.db.embedded import EmbeddedPostgres
 from hypernode.db.pool import Pool, create_pool
+from hypernode.events.hints import Hints
+from hypernode.governance.service.sitting import Acts
+from hypernode.governance.service.supply import Supply
+from hypernode.governance.views.supply import UnlockView
 from hypernode.kernel.times import rfc3339, rfc3339_or_none
 from hypernode.ledger.model import LedgerSummary
 from hypernode.ledger.service import Ledger
@@ -45,6 +49,7 @@ class Admin:
     def __init__(self, pool: Pool) -> None:
         self._tenancy: Final = Tenancy(pool)
         self._ledger: Final = Ledger(pool)
+        self._supply: Final = Supply(Acts(pool, self._ledger, Hints()))
 
     async def create_project(self, name: str) -> UUID:
         """A new project. Raises Conflict when there is one of that name."""
@@ -85,6 +90,18 @@ class Admin:
     async def ledger(self) -> LedgerSummary:
         """The whole ledger in sums, and whether it adds up."""
         return await self._ledger.summary()
+
+    async def begin_vesting(self) -> int:
+        """Lock what comes free in cycles. Returns how much, in µHYPER. Raises Conflict when it has begun."""
+        return (await self._supply.begin_vesting()).left
+
+    async def unlock(self) -> UnlockView:
+        """Unlock the next cycle. Raises UnlockNotDue."""
+        return await self._supply.unlock()
+
+    async def spend_operations(self, project: str, amount: int) -> None:
+        """Pay a project out of operations, in µHYPER. Raises FundTooSmall."""
+        await self._supply.spend_operations(await self._tenancy.project(project), amount)
 
 
 @asynccontextmanager

@@ -24,6 +24,10 @@ from hypernode.coordinator.openapi import use_exact_schemas
 from hypernode.coordinator.problems import on_error, on_http_error, on_unexpected
 from hypernode.coordinator.services import Services
 from hypernode.db.pool import is_ready
+from hypernode.governance.api.cases import CaseController
+from hypernode.governance.api.proposals import ProposalController, parameters
+from hypernode.governance.api.stakes import StakeController, distribute, staking
+from hypernode.governance.api.supply import burn, burns, supply, unlock
 from hypernode.httpapi import PUBLIC
 from hypernode.jobs.api import JobController, events
 from hypernode.kernel import limits
@@ -78,6 +82,7 @@ def build_app(services: Services, on_failure: Callable[[BaseException], None]) -
                 "nodes": services.nodes,
                 "artifacts": services.artifacts,
                 "secrets": services.secrets,
+                "governance": services.governance,
                 "identity": services.key,
             }.items()
         },
@@ -93,6 +98,16 @@ def build_app(services: Services, on_failure: Callable[[BaseException], None]) -
             UploadController,
             ArtifactController,
             SecretController,
+            StakeController,
+            ProposalController,
+            CaseController,
+            staking,
+            distribute,
+            parameters,
+            burns,
+            burn,
+            supply,
+            unlock,
             quote,
             receipts,
             account,
@@ -159,7 +174,13 @@ async def _running(services: Services, on_failure: Callable[[BaseException], Non
     await services.start()
     loops = [
         asyncio.create_task(loop(), name=loop.__qualname__)
-        for loop in (services.scheduler.run, services.keeper.renew, services.keeper.sweep, services.keeper.tidy)
+        for loop in (
+            services.scheduler.run,
+            services.keeper.renew,
+            services.keeper.sweep,
+            services.keeper.govern,
+            services.keeper.tidy,
+        )
     ]
 
     def ended(task: asyncio.Task[None]) -> None:

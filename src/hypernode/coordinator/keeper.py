@@ -15,6 +15,7 @@ from hypernode.coordinator.reports import Reports
 from hypernode.coordinator.sessions import Sessions
 from hypernode.coordinator.settings import Settings
 from hypernode.db.pool import AWAY, Pool, is_away
+from hypernode.governance.service.governance import Governance
 from hypernode.jobs.endings import Loss
 from hypernode.jobs.service.attempts import Attempts
 from hypernode.kernel import limits
@@ -24,6 +25,8 @@ from hypernode.tenancy.service import Tenancy
 log = logging.getLogger(__name__)
 
 HOURLY_S: Final = 3600.0
+GOVERNANCE_S: Final = 15.0
+"""How late what time decides may come about, and changed parameters may reach another coordinator."""
 RENEWAL_IS_CURRENT_S: Final = 2 * limits.POLL_S
 """Leases count as over only if renewals have gone through so recently."""
 SWEEP_SHARE: Final = 0.02
@@ -46,6 +49,7 @@ class Keeper:
         nodes: Nodes,
         attempts: Attempts,
         artifacts: ArtifactService,
+        governance: Governance,
         reports: Reports,
         sessions: Sessions,
     ) -> None:
@@ -56,6 +60,7 @@ class Keeper:
         self._nodes = nodes
         self._attempts = attempts
         self._artifacts = artifacts
+        self._governance = governance
         self._reports = reports
         self._sessions = sessions
         self._sweep_all_at = -math.inf
@@ -74,6 +79,10 @@ class Keeper:
         Where a look at all live attempts takes long, since somebody keeps vacuum away from those that have ended, the
         nodes whose lease has just run out are found every second nevertheless, what else is over within a minute."""
         await _every(limits.POLL_S, self._sweep)
+
+    async def govern(self) -> None:
+        """Every 15 seconds: count votes, draw panels, carry out, unlock, whatever is due."""
+        await _every(GOVERNANCE_S, self._governance.keep)
 
     async def tidy(self) -> None:
         """Every hour: make the next month's partitions; forget uploads nobody goes on with, old keys and tokens."""

@@ -24,6 +24,7 @@ from hypernode.db.pool import Pool
 from hypernode.events.hints import Hints
 from hypernode.events.service import Feed
 from hypernode.files import write_private
+from hypernode.governance.service.governance import Governance
 from hypernode.images import registry
 from hypernode.images.reach import Reach
 from hypernode.jobs.logstore import LogStore
@@ -66,6 +67,7 @@ class Services:
         self.nodes: Final = Nodes(pool, hints, key, settings.addresses or (settings.url,), fingerprint)
         self.artifacts: Final = ArtifactService(pool, FileStore(settings.data))
         self.market: Final = Market(self.nodes, self.ledger)
+        self.governance: Final = Governance(pool, self.ledger, self.tenancy, self.nodes, hints)
         self.secrets: Final = Secrets(pool, hints, load_sealer(settings.data))
         self.logs: Final = LogStore(settings.data)
         self.attempts: Final = Attempts(pool, documents)
@@ -94,12 +96,22 @@ class Services:
             settings, key, self.id, self.nodes, self.attempts, reports, self.sessions, hints, self.metrics
         )
         self.keeper: Final = Keeper(
-            settings, self.id, pool, self.tenancy, self.nodes, self.attempts, self.artifacts, reports, self.sessions
+            settings,
+            self.id,
+            pool,
+            self.tenancy,
+            self.nodes,
+            self.attempts,
+            self.artifacts,
+            self.governance,
+            reports,
+            self.sessions,
         )
 
     async def start(self) -> None:
         """Before the first request: what a crash left half-done is put right."""
         await self.artifacts.recover()
+        await self.governance.refresh()
         await self.nodes.register_coordinator(self.id, self.key.public, self.settings.grace_ms)
 
     async def close(self) -> None:

@@ -12,20 +12,41 @@
     │   ├── ImageInvalid
     │   ├── RegistryNotAllowed
     │   ├── SecretUnknown
-    │   └── SecretMismatch
+    │   ├── SecretMismatch
+    │   ├── ParameterOutOfBounds
+    │   └── StakeRefused
     ├── Refused               the caller may not, or not now
     │   ├── Unauthenticated
     │   ├── Forbidden
     │   ├── BadSignature
     │   ├── JoinTokenInvalid
     │   ├── InsufficientFunds
-    │   └── NotFound
+    │   ├── NotFound
+    │   ├── NotOnPanel
+    │   ├── NoWeight
+    │   ├── ProposalKindUnavailable
+    │   ├── SupplyExhausted
+    │   ├── WeightTooLow
+    │   └── WrongReveal
     ├── Conflict              right in itself, but the state has moved on
+    │   ├── AlreadyCommitted
+    │   ├── AlreadyVoted
+    │   ├── CaseStateWrong
+    │   ├── FundTooSmall
     │   ├── IdempotencyMismatch
     │   ├── JobEnded
+    │   ├── NobodyStakes
+    │   ├── NothingToClaim
     │   ├── OffsetMismatch
+    │   ├── ProposalStateWrong
     │   ├── SecretUnreadable
-    │   └── StaleLease
+    │   ├── StakeCooling
+    │   ├── StakeFrozen
+    │   ├── StakeStateWrong
+    │   ├── StaleLease
+    │   ├── TooEarly
+    │   ├── TooLate
+    │   └── UnlockNotDue
     ├── Unavailable           nobody's fault that repeating later would not mend
     │   ├── Overloaded
     │   └── RegistryUnreachable
@@ -160,6 +181,18 @@ class SecretMismatch(InvalidInput):
     code = "secret.wrong_registry"
 
 
+class ParameterOutOfBounds(InvalidInput):
+    """A governance parameter is unknown, or its value lies outside the bounds that no vote can cross."""
+
+    code = "parameter.out_of_bounds"
+
+
+class StakeRefused(InvalidInput):
+    """The stake would be smaller, shorter or longer than stakes may be."""
+
+    code = "stake.refused"
+
+
 class Refused(HypernodeError):
     """The request is refused."""
 
@@ -194,7 +227,7 @@ class JoinTokenInvalid(Refused):
 
 
 class InsufficientFunds(Refused):
-    """The project's available balance does not cover the hold."""
+    """The project's available balance does not cover this."""
 
     code = "ledger.insufficient_funds"
     status = 402
@@ -207,11 +240,71 @@ class NotFound(Refused):
     status = 404
 
 
+class NotOnPanel(Refused):
+    """This project was not drawn to judge the case."""
+
+    code = "case.not_on_panel"
+
+
+class NoWeight(Refused):
+    """The stake has no weight in this vote."""
+
+    code = "proposal.no_weight"
+
+
+class ProposalKindUnavailable(Refused):
+    """This network cannot carry out proposals of this kind."""
+
+    code = "proposal.kind_unavailable"
+
+
+class SupplyExhausted(Refused):
+    """There would be more HYPER than there can be."""
+
+    code = "ledger.supply_exhausted"
+
+
+class WeightTooLow(Refused):
+    """The stake has too little weight to propose."""
+
+    code = "proposal.weight_too_low"
+
+
+class WrongReveal(Refused):
+    """The vote is not the one that was committed to."""
+
+    code = "case.wrong_reveal"
+
+
 class Conflict(HypernodeError):
     """The request conflicts with the present state."""
 
     code = "conflict"
     status = 409
+
+
+class AlreadyCommitted(Conflict):
+    """A vote on this case was committed before, and cannot be changed."""
+
+    code = "case.committed"
+
+
+class AlreadyVoted(Conflict):
+    """The stake has voted on this proposal before."""
+
+    code = "proposal.voted"
+
+
+class CaseStateWrong(Conflict):
+    """The case is in another state."""
+
+    code = "case.state"
+
+
+class FundTooSmall(Conflict):
+    """The fund does not hold what is to be paid from it."""
+
+    code = "fund.too_small"
 
 
 class IdempotencyMismatch(Conflict):
@@ -226,10 +319,28 @@ class JobEnded(Conflict):
     code = "job.ended"
 
 
+class NobodyStakes(Conflict):
+    """There is no stake with weight."""
+
+    code = "stake.none"
+
+
+class NothingToClaim(Conflict):
+    """The stake has earned nothing that was not claimed yet."""
+
+    code = "reward.nothing"
+
+
 class OffsetMismatch(Conflict):
     """The bytes do not continue where the stored ones end; ask for the present offset and go on from there."""
 
     code = "offset.mismatch"
+
+
+class ProposalStateWrong(Conflict):
+    """The proposal is in another state."""
+
+    code = "proposal.state"
 
 
 class SecretUnreadable(Conflict):
@@ -238,10 +349,46 @@ class SecretUnreadable(Conflict):
     code = "secret.unreadable"
 
 
+class StakeCooling(Conflict):
+    """The cooldown of the stake is not over yet."""
+
+    code = "stake.cooling"
+
+
+class StakeFrozen(Conflict):
+    """The stake is under report; wait until the case ends."""
+
+    code = "stake.frozen"
+
+
+class StakeStateWrong(Conflict):
+    """The stake is in another state."""
+
+    code = "stake.state"
+
+
 class StaleLease(Conflict):
     """The lease is no longer held: a newer epoch exists or the attempt has ended."""
 
     code = "lease.stale"
+
+
+class TooEarly(Conflict):
+    """It is not time for this yet."""
+
+    code = "governance.too_early"
+
+
+class TooLate(Conflict):
+    """The time for this is over."""
+
+    code = "governance.too_late"
+
+
+class UnlockNotDue(Conflict):
+    """No unlock is due."""
+
+    code = "unlock.not_due"
 
 
 class Unavailable(HypernodeError):

@@ -66,6 +66,14 @@ SECRET_CHARS: Final = 8 * KIB
 """A password or token; registries hand out tokens of several KiB."""
 SECRETS_PER_PROJECT: Final = 100
 
+# governance
+ACTS_PER_PROJECT: Final = 32
+"""Acts of one project that may wait for their turn at a coordinator."""
+STAKES_PER_PROJECT: Final = 1000
+PROPOSALS_PER_PROJECT: Final = 100
+REPORTS_PER_STAKE: Final = 65_535
+"""Open reports of one stake; each holds a bond."""
+
 # artifacts and outputs
 ARTIFACT_BYTES: Final = 64 * GIB
 LOCK_BYTES: Final = 4 * MIB

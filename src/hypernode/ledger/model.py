@@ -14,10 +14,9 @@ from hypernode.kernel.errors import InvariantViolated
 from hypernode.ledger.receipt import Receipt, Split
 from hypernode.nodes.model import Ask
 
-TREASURY_BPS: Final = 1000
-INCENTIVE_BPS: Final = 400
-STAKERS_BPS: Final = 100
-# The royalty of 500 bps goes to the operator as long as no template or image has an author to pay.
+LEAST_OPERATOR_BPS: Final = 8000
+SUPPLY: Final = 1_000_000_000 * money.MICRO_PER_HYPER
+"""All there can ever be, in µHYPER. The database refuses to issue more."""
 
 
 class AccountKind(enum.StrEnum):
@@ -28,7 +27,12 @@ class AccountKind(enum.StrEnum):
     ISSUANCE = "issuance"
     TREASURY = "treasury"
     INCENTIVE = "incentive"
-    STAKERS = "stakers"
+    STAKERS = "stakers"  # rewards of stakers, distributed or not
+    STAKED = "staked"  # all stakes
+    BONDED = "bonded"  # bonds of open cases
+    VESTING = "vesting"  # locked, comes free in cycles
+    OPERATIONS = "operations"  # the operators' part of what came free
+    BURNED = "burned"  # out of the supply, for ever
 
 
 class Cause(enum.StrEnum):
@@ -41,6 +45,18 @@ class Cause(enum.StrEnum):
     FEE_INCENTIVE = "fee_incentive"
     FEE_STAKERS = "fee_stakers"
     REFUND = "refund"
+    STAKE = "stake"
+    WITHDRAWAL = "withdrawal"  # of an ended stake
+    REWARD = "reward"  # of a stake
+    BOND = "bond"  # of a report
+    BOND_RETURN = "bond_return"
+    BOND_FORFEIT = "bond_forfeit"
+    SLASH = "slash"  # from a stake to the treasury
+    SLASH_REWARD = "slash_reward"  # from a stake to who reported it
+    BURN = "burn"
+    SPEND = "spend"  # from a fund, by a vote; from operations, by the admin
+    VESTING = "vesting"  # locked when vesting began
+    UNLOCK = "unlock"
 
 
 class Transfer(msgspec.Struct, frozen=True, gc=False):
@@ -71,13 +87,31 @@ def billed_ms(claimed_ms: int, evidence_ms: int, timeout_s: int) -> int:
     return max(0, min(claimed_ms, evidence_ms, timeout_s * 1000))
 
 
-def split(amount: int) -> Split:
+class Shares(msgspec.Struct, frozen=True, kw_only=True):
+    """Who gets what of a price, in basis points; the operator gets the remainder. The royalty of 500 bps goes to the
+    operator as long as no template or image has an author to pay."""
+
+    treasury_bps: int = 1000
+    incentive_bps: int = 400
+    stakers_bps: int = 100
+
+    @property
+    def operator_bps(self) -> int:
+        """What is left for the operator."""
+        return money.BPS - self.treasury_bps - self.incentive_bps - self.stakers_bps
+
+
+SHARES: Final = Shares()
+"""As long as no vote has changed them."""
+
+
+def split(amount: int, shares: Shares = SHARES) -> Split:
     """Split an accepted price. Every part is floored; the operator gets the remainder, so the sum is exact."""
-    treasury = money.share(amount, TREASURY_BPS)
-    incentive = money.share(amount, INCENTIVE_BPS)
-    stakers = money.share(amount, STAKERS_BPS)
+    treasury = money.share(amount, shares.treasury_bps)
+    incentive = money.share(amount, shares.incentive_bps)
+    stakers = money.share(amount, shares.stakers_bps)
     operator = amount - treasury - incentive - stakers
-    if operator * money.BPS < amount * 8000 or amount < 0:
+    if operator * money.BPS < amount * LEAST_OPERATOR_BPS or amount < 0:
         raise InvariantViolated(f"a split of {amount} leaves the operator {operator}")
     return Split(price=amount, operator=operator, treasury=treasury, incentive=incentive, stakers=stakers)
 

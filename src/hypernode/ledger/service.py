@@ -7,20 +7,25 @@ from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
 
+import asyncpg
 import msgspec
 
 from hypernode.db.bulk import Writer
 from hypernode.db.pool import Connection, Pool, run_transaction
 from hypernode.kernel import limits
-from hypernode.kernel.errors import InvalidInput, InvariantViolated, NotFound
+from hypernode.kernel.errors import InvalidInput, InvariantViolated, NotFound, SupplyExhausted
+from hypernode.kernel.money import show
 from hypernode.kernel.times import rfc3339
 from hypernode.ledger import store
 from hypernode.ledger.model import (
+    SHARES,
+    SUPPLY,
     AccountKind,
     AccountView,
     Cause,
     LedgerSummary,
     ReceiptPage,
+    Shares,
     StatementLine,
     StatementPage,
     Transfer,
@@ -39,6 +44,8 @@ class Ledger:
         self._pool = pool
         self._accounts: dict[tuple[str, UUID | None], int] = {}
         self._pairs: dict[tuple[UUID, UUID], tuple[int, int, int, int, int, int]] = {}
+        self.shares: Shares = SHARES
+        """How prices are split from now on; governance keeps it current."""
 
     # ── building transfers ──────────────────────────────────────────────────────────────────────────────────────────
 
@@ -110,6 +117,19 @@ class Ledger:
             epoch,
         )
 
+    def move(
+        self,
+        debit: AccountKind,
+        credit: AccountKind,
+        amount: int,
+        cause: Cause,
+        *,
+        debtor: UUID | None = None,
+        creditor: UUID | None = None,
+    ) -> Transfer:
+        """Money from one account to another, for no job. Accounts without a project are nobody's."""
+        return Transfer(self.account(debit, debtor), self.account(credit, creditor), amount, cause)
+
     def _transfers(
         self,
         moves: Sequence[tuple[AccountKind, UUID | None, AccountKind, UUID | None, int, Cause]],
@@ -136,7 +156,12 @@ class Ledger:
             available = self.account(AccountKind.AVAILABLE, project_id)
             await store.insert_transfers(connection, [Transfer(issuance, available, amount, Cause.DEPOSIT)])
 
-        await run_transaction(self._pool, work)
+        try:
+            await run_transaction(self._pool, work)
+        except asyncpg.CheckViolationError as error:
+            if error.constraint_name != "supply_is_bounded":
+                raise
+            raise SupplyExhausted(f"with this deposit more than {show(SUPPLY)} would have been issued") from error
 
     async def view(self, project_id: UUID) -> AccountView:
         """A project's money in sum."""
@@ -230,6 +255,11 @@ async def post(writer: Writer, transfers: Sequence[Transfer]) -> None:
 async def lock_available(connection: Connection, project_ids: Sequence[UUID]) -> tuple[dict[UUID, int], datetime]:
     """What projects can spend, in µHYPER, held until the transaction ends; and when that began."""
     return await store.lock_available(connection, project_ids)
+
+
+async def shared_balances(connection: Connection) -> dict[AccountKind, int]:
+    """Balances of the accounts that belong to nobody, in µHYPER."""
+    return {AccountKind(row["kind"]): row["balance"] for row in await connection.fetch(store.queries.shared_balances)}
 
 
 async def open_accounts(connection: Connection, project_id: UUID) -> None:

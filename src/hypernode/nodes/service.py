@@ -6,6 +6,7 @@ import base64
 import hashlib
 import secrets
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
 
@@ -124,6 +125,19 @@ class Nodes:
         """Take a node's rights away. Its connection ends and it cannot come back. Raises NotFound."""
         if await self._pool.fetchval(queries.revoke_node, node, project_id) is None:
             raise NotFound(f"this project has no node {node}")
+
+    async def owner(self, connection: Connection, node: str) -> UUID:
+        """The project that a node earns for. Raises NotFound."""
+        row = await connection.fetchrow(queries.find_node, node)
+        if row is None:
+            raise NotFound(f"there is no node {node}")
+        owner: UUID = row["project_id"]
+        return owner
+
+    async def owners(self, connection: Connection, project_ids: Sequence[UUID], before: datetime) -> set[UUID]:
+        """Which of these projects had a node, not revoked since, before a moment."""
+        rows = await connection.fetch(queries.owners_of_nodes, list(project_ids), before)
+        return {row["project_id"] for row in rows}
 
     # ── life ────────────────────────────────────────────────────────────────────────────────────────────────────────
 

@@ -52,6 +52,11 @@ class Tenancy:
         project_id: UUID = row["id"]
         return project_id
 
+    async def require(self, connection: Connection, project_id: UUID) -> None:
+        """Raise NotFound unless there is such a project."""
+        if not await connection.fetchval(queries.has_project, project_id):
+            raise NotFound(f"there is no project {project_id}")
+
     async def projects(self) -> list[Any]:
         """All projects with their balances, for the local admin."""
         rows: list[Any] = await self._pool.fetch(queries.list_projects)

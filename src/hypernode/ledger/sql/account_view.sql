@@ -1,12 +1,6 @@
-with balance as materialized (
-    select n.kind, a.balance
-    from account_name n
-    cross join lateral (select balance from account where id = n.id order by version desc limit 1) a
-    where n.project_id = $1
-)
 select p.name,
-       (select balance from balance where kind = 'available') as available,
-       (select balance from balance where kind = 'escrow') as escrow,
+       (select balance from account_balance where project_id = p.id and kind = 'available') as available,
+       (select balance from account_balance where project_id = p.id and kind = 'escrow') as escrow,
        (select coalesce(sum(e.amount), 0)::bigint
         from node cross join lateral (select amount from earning where node = key order by version desc limit 1) e
         where project_id = p.id) as earned,

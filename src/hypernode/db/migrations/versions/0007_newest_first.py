@@ -7,7 +7,7 @@ from alembic import op
 from hypernode.db import migrate
 
 revision = "0007_newest_first"
-down_revision = "0005_narrow_rows"
+down_revision = "0006_governance"
 branch_labels = None
 depends_on = None
 

@@ -47,6 +47,31 @@ end $$;
 create trigger account_guard before insert or update or delete on account for each row execute function account_guard();
 create trigger account_is_kept before truncate on account for each statement execute function refuse_change();
 
+-- What is in each account, for those who only read.
+create view account_balance as
+    select n.id, n.kind, n.project_id, a.balance
+    from account_name n
+    cross join lateral (select balance from account where id = n.id order by version desc limit 1) a;
+
+create or replace function governance_adds_up() returns trigger language plpgsql as $$
+declare
+    wrong text;
+begin
+    select string_agg(a.kind, ', ') into wrong
+    from governance g, account_balance a
+    where a.project_id is null and (
+        (a.kind = 'staked' and a.balance <> g.staked)
+        or (a.kind = 'bonded' and a.balance <> g.bonded)
+        or (a.kind = 'stakers' and a.balance < g.held)
+        or (a.kind = 'vesting' and a.balance <> coalesce((select left_amount from vesting), 0))
+        or (a.kind = 'burned'
+            and a.balance <> coalesce((select cumulative from burn order by index desc limit 1), 0)));
+    if wrong is not null then
+        raise exception 'governance and ledger differ about %', wrong using errcode = 'integrity_constraint_violation';
+    end if;
+    return null;
+end $$;
+
 -- As before, but that the accounts are found by their newest version, which stays the newest once it is locked.
 create or replace function transfer_apply() returns trigger language plpgsql as $$
 declare

@@ -1,0 +1,1 @@
+"""HTTP for governance: stakes, proposals, cases, burns and the supply."""

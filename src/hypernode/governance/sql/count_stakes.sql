@@ -1,0 +1,1 @@
+select count(*) from stake where owner = $1 and state <> 'withdrawn'

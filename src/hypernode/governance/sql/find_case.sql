@@ -1,0 +1,1 @@
+select * from slashing_case where id = $1

@@ -1,0 +1,1 @@
+select * from stake where id = $1

@@ -1,0 +1,1 @@
+select start_at, cycles, left_amount from vesting

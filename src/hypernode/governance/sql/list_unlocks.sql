@@ -1,0 +1,1 @@
+select cycle, at, amount, burned, stakers, operations from unlock order by cycle

@@ -1,0 +1,1 @@
+update vesting set cycles = $1, left_amount = $2
