@@ -85,7 +85,7 @@ async def test_package_schema_applies_and_is_at_head(database):
 
 
 async def test_money_and_earnings_move_to_where_they_are_now(empty_database):
-    await migrate.upgrade(empty_database, "0005_narrow_rows")
+    await migrate.upgrade(empty_database, "0006_governance")
     connection = await asyncpg.connect(empty_database)
     try:
         await connection.execute(

@@ -96,7 +96,7 @@ async def test_a_look_at_all_attempts_that_takes_long_is_taken_less_often(tmp_pa
     keeper = Keeper(
         Settings(data=tmp_path),
         UUID(int=9),
-        *cast("Any", (None, None, database, database, None, None, Connected())),
+        *cast("Any", (None, None, database, database, None, None, None, Connected())),
     )
 
     async def sweep(seconds: int) -> tuple[int, int]:
