@@ -43,8 +43,35 @@ ROUTES = [
     ("GET", "/secrets"),
     ("PUT", "/secrets/s"),
     ("DELETE", "/secrets/s"),
+    ("POST", "/burns"),
+    ("GET", "/governance/parameters"),
+    ("GET", "/governance/cases"),
+    ("POST", "/governance/cases"),
+    ("GET", f"/governance/cases/{JOB}"),
+    ("POST", f"/governance/cases/{JOB}/advance"),
+    ("POST", f"/governance/cases/{JOB}/appeal"),
+    ("POST", f"/governance/cases/{JOB}/commit"),
+    ("POST", f"/governance/cases/{JOB}/reveal"),
+    ("GET", "/governance/proposals"),
+    ("POST", "/governance/proposals"),
+    ("GET", f"/governance/proposals/{JOB}"),
+    ("POST", f"/governance/proposals/{JOB}/activate"),
+    ("POST", f"/governance/proposals/{JOB}/cancel"),
+    ("POST", f"/governance/proposals/{JOB}/execute"),
+    ("POST", f"/governance/proposals/{JOB}/finalize"),
+    ("POST", f"/governance/proposals/{JOB}/votes"),
+    ("GET", "/stakes"),
+    ("POST", "/stakes"),
+    ("GET", f"/stakes/{JOB}"),
+    ("POST", f"/stakes/{JOB}/add"),
+    ("POST", f"/stakes/{JOB}/claim"),
+    ("POST", f"/stakes/{JOB}/unstake"),
+    ("POST", f"/stakes/{JOB}/withdraw"),
+    ("GET", "/staking"),
+    ("POST", "/staking/distribute"),
+    ("POST", "/unlocks"),
 ]
-OPEN = {("GET", "/network"), ("POST", "/nodes/enrol")}
+OPEN = {("GET", "/network"), ("POST", "/nodes/enrol"), ("GET", "/burns"), ("GET", "/supply")}
 
 
 def is_same(template: str, path: str) -> bool:

@@ -92,6 +92,7 @@ async def test_who_gets_what(net: Network, http: httpx.AsyncClient) -> None:
         "treasury": 99,
         "incentive": 39,
         "stakers": 9,
+        **dict.fromkeys(("staked", "bonded", "vesting", "operations", "burned"), 0),
     }
     operator = (await net.http("operator").get("/account")).json()
     assert operator["available"] == 852 and operator["earned"] == 852 and operator["spent"] == 0

@@ -17,7 +17,7 @@ from hypernode.market.model import Demand, Ready
 from hypernode.market.offers import Holding, Offer, idle_offer
 from hypernode.market.pool import Pool
 from hypernode.market.score import WEIGHTS
-from hypernode.market.yielding import YIELD_S
+from hypernode.market.yielding import WANTING, YIELD_S, Yielding
 from hypernode.nodes.model import Ask, Capabilities, GpuInfo, SandboxOffer
 from props.market_strategies import asks, demands, machines
 
@@ -340,6 +340,51 @@ def test_nobody_gives_way_for_long(cores: int, large: int, data: st.DataObject) 
         assert now - found_s < YIELD_S + (large + 1) * step_s
 
 
+def test_no_work_gives_way_for_ever_since_its_project_finds_room_for_other_work() -> None:
+    pool = pool_of([("n", machine(4), Ask(5)), ("tiny", machine(1), Ask(1)), ("shut", machine(3), Ask(1))])
+    shut = pool.get("shut")
+    assert shut is not None
+    pool.open(shut, is_open=False)  # where the target has more to choose from, and no room
+    pool.take(shut, Holding(plain(3), PROJECTS[1], 1.0))  # the target's project holds least and is always first
+    matcher, target = Matcher(pool), ready(1, plain(2), PROJECTS[0])
+    backlog = Backlog([ready(2, plain(4), PROJECTS[1], 1000)])
+    running = matcher.decide(backlog, 0.0, set())
+    for entry in (target, ready(3, plain(1), PROJECTS[0], 1000)):
+        backlog.add(entry)
+    now, step_s = 0.0, 20.0
+    while True:
+        now += step_s
+        for one in running:
+            given_back(pool, one)
+        running = matcher.decide(backlog, now, set())
+        if any(one.assignment.ready is target for one in running):
+            break
+        assert names(running) == [(3, int(now / step_s) - 1, "tiny"), (2, int(now / step_s), "n")]
+    assert now == step_s + YIELD_S
+
+
+def test_time_without_room_is_not_given_way() -> None:
+    """A task that gave way once, and finds room again long after, gives way again; yet not for longer in all."""
+    pool = pool_of([("n", machine(4), Ask(1)), ("shut", machine(3), Ask(1))])
+    [offer, shut] = pool
+    pool.open(shut, is_open=False)  # where the small one has more to choose from, and no room
+    yielding, small, large = Yielding(pool), ready(1, plain(1), PROJECTS[0]), ready(2, plain(4), PROJECTS[1])
+    backlog, step_s = Backlog([small, large]), YIELD_S / 2
+
+    def gives_way(now: float, *, room: bool = True) -> bool:
+        yielding.look(backlog, now)
+        found = room and yielding.should(small, offer, now)
+        yielding.found_no_room([large])
+        return found
+
+    yielding.found_no_room([large])
+    assert [gives_way(step * step_s) for step in range(2)] == [True, True]
+    assert not gives_way(3 * YIELD_S, room=False)
+    assert gives_way(4 * YIELD_S)
+    assert not gives_way(4 * YIELD_S + step_s)
+    assert not gives_way(9 * YIELD_S)  # nor from then on, until it finds room that nobody waits for
+
+
 turns = st.tuples(st.floats(0, 1e9), st.integers(-9, 9), st.integers(1, limits.TIMEOUT_S))
 
 
@@ -418,6 +463,35 @@ def test_what_could_run_on_more_nodes_leaves_room_to_what_could_not() -> None:
         backlog.add(ready(2, plain(2), PROJECTS[1]))
         pool.open(dear, is_open=narrow is poor)
         assert names(matcher.decide(backlog, 1.0, set())) == [(1, 0, "cheap"), *[(2, 0, "dear")] * (narrow is poor)]
+
+
+def test_small_work_leaves_room_to_large_work_behind_it() -> None:
+    """Also to such that isn't the first of its line."""
+    pool = pool_of([("large", machine(4), Ask(1)), ("small", machine(1), Ask(1))])
+    matcher, held = Matcher(pool), [(offer, Holding(plain(offer.free_slots), PROJECTS[1], 1.0)) for offer in pool]
+    for offer, holding in held:
+        pool.take(offer, holding)
+    backlog = Backlog([ready(1, plain(1), PROJECTS[0]), ready(2, plain(4), PROJECTS[0])])
+    assert matcher.decide(backlog, 0.0, set()) == []
+    pool.give_back(*held[0])
+    assert names(matcher.decide(backlog, 1.0, set())) == [(2, 0, "large")]
+    pool.give_back(*held[1])
+    assert names(matcher.decide(backlog, 2.0, set())) == [(1, 0, "small")]
+
+
+def test_one_project_is_not_given_way_to_for_many_kinds_of_work() -> None:
+    """At most for `WANTING_OF_PROJECT`, so that others are, too."""
+    sizes = range(10, 10 + WANTING)
+    pool = pool_of([(f"n{cores}", machine(cores), Ask(1)) for cores in sizes] + [("n", machine(9), Ask(1))])
+    yielding = Yielding(pool)
+    [*_, offer] = pool
+    many, other = [ready(cores, plain(cores), PROJECTS[0]) for cores in sizes], ready(99, plain(9), PROJECTS[1])
+    small = ready(1, plain(1), PROJECTS[2])
+    pool.put(idle_offer("little", machine(1), Ask(1)))  # where the small one has more to choose from
+    yielding.found_no_room([*many, other])
+    assert yielding.should(small, offer, 0.0)
+    yielding.found_no_room(many)
+    assert not yielding.should(small, offer, 0.0)
 
 
 def test_room_is_kept_for_nobody_who_has_gone() -> None:

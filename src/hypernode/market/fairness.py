@@ -99,6 +99,9 @@ class Line:
     def __bool__(self) -> bool:
         return bool(self._by_shape)
 
+    def __contains__(self, shape: int) -> bool:
+        return shape in self._by_shape
+
     def add(self, waiting: Waiting) -> None:
         """It waits, from now on."""
         ready = waiting.ready

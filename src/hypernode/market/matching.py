@@ -45,7 +45,8 @@ class _Look(msgspec.Struct):
     """Whether it is at everything; otherwise it goes on behind what is blocked."""
     given: list[Given] = []
     roomless: list[Ready] = []
-    """The first of each project's line whose task some node could run, and none has room for."""
+    """The first of each shape in each project's line whose task some node could run, and none has room for: those of
+    projects that hold least before others, and by their turn within one."""
     yielded: dict[UUID, None] = {}
     """Who gave way."""
 
@@ -106,10 +107,11 @@ class Matcher:
             offer = None if ready.shape in look.blocked else self._pool.best(ready, look.now)
             if offer is None:
                 look.blocked.add(ready.shape)
-                if look.fresh and yielding and not turn.led and self._pool.eligible(ready):
-                    turn.led = True
+                if look.fresh and yielding and self._pool.eligible(ready):
                     look.roomless.append(ready)
-                    self._stand(waiting, look.now)
+                    if not turn.led:
+                        turn.led = True
+                        self._stand(waiting, look.now)
                 turn.skip()
                 continue
             if yielding and self._yielding.should(ready, offer, look.now):
@@ -181,7 +183,7 @@ class Matcher:
         backlog, now = look.backlog, look.now
         for project in self._since.keys() - backlog.lines.keys():
             del self._since[project]
-        self._yielding.keep_only(backlog.lines)
+        self._yielding.look(backlog, now)
         for queue_id, (offer, kept) in list(self.reserved.items()):
             waiting = backlog.by_id.get(queue_id)
             if waiting is None or offer not in self._pool or not offer.open:

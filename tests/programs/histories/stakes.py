@@ -30,10 +30,11 @@ class Stakes(Worlds):
 
         def model(state: State) -> None:
             self.distribute_first(state)
+            weight = state.pool.weight
             state.pool, state.stakes[who] = staking.stake_tokens(
                 state.pool, state.stakes[who], state.staking, amount, days, state.rewards.accumulator, self.height
             )
-            state.require_distributed()
+            state.require_distributed(weight)
             state.move(purse(who), "staking", amount)
 
         self.act(
@@ -50,10 +51,11 @@ class Stakes(Worlds):
 
         def model(state: State) -> None:
             self.distribute_first(state)
+            weight = state.pool.weight
             state.pool, state.stakes[who] = staking.add_tokens(
                 state.pool, state.stakes[who], amount, state.rewards.accumulator, self.height
             )
-            state.require_distributed()
+            state.require_distributed(weight)
             state.move(purse(who), "staking", amount)
 
         self.act(

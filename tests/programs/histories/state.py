@@ -71,9 +71,10 @@ class State:
         self.burned += amount
         self.burns += 1
 
-    def require_distributed(self) -> None:
+    def require_distributed(self, weight: int) -> None:
+        """`weight` is that of all stakes before the change that is asked for."""
         waiting = self.balances["rewards"] - self.rewards.held
-        require(self.pool.weight == 0 or waiting * staking.SCALE < self.pool.weight, "Undistributed")
+        require(weight == 0 or waiting * staking.SCALE < weight, "Undistributed")
 
     def distribute(self) -> None:
         self.rewards = rewards.distribute(self.rewards, self.balances["rewards"], self.pool.weight)
