@@ -82,3 +82,37 @@ async def test_unreachable_database_is_unavailable(empty_database):
 
 async def test_package_schema_applies_and_is_at_head(database):
     assert await migrate.current(database) == migrate.head()
+
+
+async def test_money_and_earnings_move_to_where_they_are_now(empty_database):
+    await migrate.upgrade(empty_database, "0006_governance")
+    connection = await asyncpg.connect(empty_database)
+    try:
+        await connection.execute(
+            """insert into project (id, name) values (gen_random_uuid(), 'client');
+               insert into account (kind, project_id)
+                   select kind, id from project, unnest('{available,escrow}'::text[]) kind;
+               insert into transfer (debit, credit, amount, cause)
+                   select d.id, c.id, 70, 'deposit' from account d, account c
+                   where d.kind = 'issuance' and c.kind = 'available';
+               insert into node (key, project_id, name, earned) select key, id, key, earned
+                   from project, (values ('paid', 5), ('new', 0)) node(key, earned)"""
+        )
+        before = await connection.fetch("select id, kind, project_id, balance from account order by id")
+        await migrate.upgrade(empty_database)
+        assert await connection.fetch("select id, kind, project_id, balance from account order by id") == before
+        assert await connection.fetch("select id, kind, project_id from account_name order by id") == [
+            (row["id"], row["kind"], row["project_id"]) for row in before
+        ]
+        assert await connection.fetch("select node, amount from earning") == [("paid", 5)]
+        await connection.execute(
+            """insert into project (id, name) values (gen_random_uuid(), 'next');
+               insert into account (kind, project_id) select 'available', id from project where name = 'next';
+               insert into transfer (debit, credit, amount, cause)
+                   select d.id, c.id, 9, 'deposit' from account d, account c
+                   where d.kind = 'issuance' and c.id = (select max(id) from account_name)"""
+        )
+        balances = await connection.fetch("select kind, balance from account where balance <> 0 order by id")
+        assert balances == [("issuance", -79), ("available", 70), ("available", 9)]
+    finally:
+        await connection.close()

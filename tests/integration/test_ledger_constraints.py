@@ -54,6 +54,14 @@ async def test_balances_change_through_transfers_only(settled: Network) -> None:
         "insert into account (kind) values ('treasury')",
         "insert into account (kind) values ('mint')",
         "insert into account (kind, balance) values ('issuance', 100)",
+        "insert into account (id, kind, version) select id, kind, 7 from account where kind = 'treasury'",
+        "update account set kind = 'issuance' where kind = 'escrow'",
+        "update account set project_id = null where kind = 'escrow'",
+        "update account set id = 99 where kind = 'escrow'",
+        "truncate account",
+        "update account_name set kind = 'issuance' where kind = 'escrow'",
+        "delete from account_name",
+        "truncate account_name cascade",
     ):
         await unchanged(settled, statement, (IMPOSSIBLE, asyncpg.RaiseError))
 

@@ -11,7 +11,7 @@ from uuid import UUID
 import asyncpg
 import pytest
 
-from hypernode.coordinator.keeper import Keeper
+from hypernode.coordinator.keeper import SWEEP_ALL_S, Keeper
 from hypernode.coordinator.settings import Settings
 
 
@@ -77,3 +77,39 @@ async def test_nobody_is_judged_before_those_heard_of_are_renewed(tmp_path: Path
     await keeper._renew()
     await keeper._sweep()
     assert database.asked == ["renew n", "overdue", "renew n", "overdue"]
+
+
+async def test_a_look_at_all_attempts_that_takes_long_is_taken_less_often(tmp_path: Path, now: list[float]) -> None:
+    class Slow(Database):
+        took = 0.5
+
+        async def overdue(self) -> list[Any]:
+            now[0] += self.took
+            return await super().overdue()
+
+        async def lapsed(self, within_s: float) -> list[Any]:
+            assert within_s > SWEEP_ALL_S
+            self.asked.append("lapsed")
+            return []
+
+    database = Slow()
+    keeper = Keeper(
+        Settings(data=tmp_path),
+        UUID(int=9),
+        *cast("Any", (None, None, database, database, None, None, None, Connected())),
+    )
+
+    async def sweep(seconds: int) -> tuple[int, int]:
+        database.asked.clear()
+        for _ in range(seconds):
+            await keeper._renew()
+            await keeper._sweep()
+            now[0] += 1
+        return database.asked.count("overdue"), database.asked.count("lapsed")
+
+    assert await sweep(100) == (4, 96)  # half a second is a fiftieth of 25
+    database.took = 600.0
+    assert await sweep(240) == (4, 236)  # but once a minute it is taken all the same
+    database.took = 0.01
+    await sweep(60)
+    assert await sweep(60) == (60, 0)

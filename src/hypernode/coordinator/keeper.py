@@ -16,6 +16,7 @@ from hypernode.coordinator.sessions import Sessions
 from hypernode.coordinator.settings import Settings
 from hypernode.db.pool import AWAY, Pool, is_away
 from hypernode.governance.service.governance import Governance
+from hypernode.jobs.endings import Loss
 from hypernode.jobs.service.attempts import Attempts
 from hypernode.kernel import limits
 from hypernode.nodes.service import Nodes
@@ -28,6 +29,10 @@ GOVERNANCE_S: Final = 15.0
 """How late what time decides may come about, and changed parameters may reach another coordinator."""
 RENEWAL_IS_CURRENT_S: Final = 2 * limits.POLL_S
 """Leases count as over only if renewals have gone through so recently."""
+SWEEP_SHARE: Final = 0.02
+"""At most this share of the time goes into looking at all live attempts."""
+SWEEP_ALL_S: Final = 60.0
+"""But so often it is done at least, whatever it costs."""
 SILENCE_BEATS: Final = 5
 """Heartbeats a node may miss before its connection counts as dead. Its leases run on until their own time."""
 
@@ -58,6 +63,8 @@ class Keeper:
         self._governance = governance
         self._reports = reports
         self._sessions = sessions
+        self._sweep_all_at = -math.inf
+        """When all live attempts are looked at again."""
         self._renewed_at = -math.inf
         """When leases were last renewed, or there were none to renew."""
 
@@ -67,7 +74,10 @@ class Keeper:
 
     async def sweep(self) -> None:
         """Every second: end attempts whose lease is over by the database's clock. Not while leases cannot be renewed:
-        when the database has been away, those heard of meanwhile are renewed before anybody is judged."""
+        when the database has been away, those heard of meanwhile are renewed before anybody is judged.
+
+        Where a look at all live attempts takes long, since somebody keeps vacuum away from those that have ended, the
+        nodes whose lease has just run out are found every second nevertheless, what else is over within a minute."""
         await _every(limits.POLL_S, self._sweep)
 
     async def govern(self) -> None:
@@ -113,11 +123,20 @@ class Keeper:
     async def _sweep(self) -> None:
         if time.monotonic() - self._renewed_at > RENEWAL_IS_CURRENT_S:
             return
-        for loss in await self._attempts.overdue():
+        for loss in await self._over():
             session = self._sessions.get(loss.node)
             await self._reports.lose(loss)
             if session is not None:
                 self._reports.drop(session, loss.ref, loss.cause)
+
+    async def _over(self) -> list[Loss]:
+        began = time.monotonic()
+        if began < self._sweep_all_at:
+            return await self._attempts.lapsed(2 * SWEEP_ALL_S)
+        losses = await self._attempts.overdue()
+        ended = time.monotonic()
+        self._sweep_all_at = ended + min((ended - began) / SWEEP_SHARE, SWEEP_ALL_S)
+        return losses
 
     async def _tidy(self) -> None:
         await self._pool.execute("select ensure_partitions()")

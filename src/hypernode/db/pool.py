@@ -119,6 +119,9 @@ async def create_pool(
                 # Plans are kept, also those made while a table was new and small enough to be read as a whole; it won't
                 # be for long, and every row these statements want has a key.
                 "enable_seqscan": "off",
+                # Nor can one that reads all versions of a row that changes all the time, where the first would do:
+                # statistics count the one that lives, and that looks like nothing to go through.
+                "enable_bitmapscan": "off",
             },
         )
     except (*LOST, TimeoutError, asyncpg.PostgresError) as error:

@@ -31,7 +31,7 @@ async def insert_transfers(writer: Writer, transfers: Sequence[Transfer]) -> Non
 
 
 async def open_accounts(connection: Connection, project_id: UUID) -> None:
-    """Make a project's accounts if it has none."""
+    """Make the accounts of a new project."""
     await connection.execute(queries.open_accounts, project_id)
 
 

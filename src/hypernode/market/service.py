@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import math
 import time
 from collections.abc import Callable
@@ -33,15 +34,18 @@ class Market:
         self._now = now
         self._alive: list[KnownNode] = []
         self._fresh_until = -math.inf
+        self._looking = asyncio.Lock()
         self._cheapest: dict[Demand, int | None] = {}
 
     async def cheapest(self, document: JobDocument) -> int | None:
         """The least worst-case price a task of this job has on any suitable node, whatever its cap, in µHYPER. None
         if no node is suitable. Looks at the nodes as they were up to a second ago: it is asked at every submission."""
-        now = self._now()
-        if now >= self._fresh_until:
-            self._alive, self._fresh_until = await self._nodes.alive(), now + ALIVE_CACHE_S
-            self._cheapest.clear()
+        if self._now() >= self._fresh_until:
+            async with self._looking:  # one looks, and whoever came meanwhile has what it found
+                now = self._now()
+                if now >= self._fresh_until:
+                    self._alive, self._fresh_until = await self._nodes.alive(), now + ALIVE_CACHE_S
+                    self._cheapest.clear()
         demand = demand_of(document, _NO_CAP)
         if demand not in self._cheapest:
             self._cheapest[demand] = min(
@@ -58,7 +62,7 @@ class Market:
         """What this job would cost, and why nodes do or don't match. Raises TooLarge."""
         data = encode_bounded(document)
         demand = demand_of(document, document.cap)
-        eligible: list[NodeQuote] = []
+        suitable: list[tuple[int, KnownNode]] = []
         excluded: list[Exclusion] = []
         priced_out: list[int] = []
         for node in await self._nodes.alive():
@@ -75,17 +79,19 @@ class Market:
                 if why.code == "cap":
                     priced_out.append(worst)
                 continue
-            eligible.append(
-                NodeQuote(
-                    node=node.node,
-                    name=node.name,
-                    rate_per_second=node.ask.rate_per_second,
-                    fixed=node.ask.fixed,
-                    worst_price=worst,
-                    available_now=node.running < node.capabilities.slots,
-                )
+            suitable.append((worst, node))
+        running = await self._nodes.running([node.node for _, node in suitable])
+        eligible = [
+            NodeQuote(
+                node=node.node,
+                name=node.name,
+                rate_per_second=node.ask.rate_per_second,
+                fixed=node.ask.fixed,
+                worst_price=worst,
+                available_now=running.get(node.node, 0) < node.capabilities.slots,
             )
-        eligible.sort(key=lambda quote: (quote.worst_price, quote.node))
+            for worst, node in sorted(suitable, key=lambda found: (found[0], found[1].node))
+        ]
         available = (await self._ledger.view(project_id)).available
         hold = document.cap * document.size
         cheapest = min([quote.worst_price for quote in eligible] + priced_out, default=None)

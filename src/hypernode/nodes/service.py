@@ -41,14 +41,13 @@ _TOKEN_CONTEXT: Final = "join token v1"
 
 
 class KnownNode(msgspec.Struct, frozen=True):
-    """A node that is alive, with what it offers and how many tasks it holds."""
+    """A node that is alive, with what it offers."""
 
     node: str
     name: str
     project_id: UUID
     capabilities: Capabilities
     ask: Ask
-    running: int
     draining: bool
     connected: bool
     """Whether it is connected to a coordinator; without that, its leases run on, but it gets no new ones."""
@@ -238,8 +237,8 @@ class Nodes:
     # ── views ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
     async def alive(self, limit: int = 10_000) -> list[KnownNode]:
-        """Nodes whose leases run, of all projects."""
-        rows = await self._pool.fetch(queries.list_nodes, None, "", None, limit)
+        """Nodes whose leases run, of all projects, by key."""
+        rows = await self._pool.fetch(queries.list_alive, limit)
         return [
             KnownNode(
                 node=row["key"],
@@ -247,13 +246,16 @@ class Nodes:
                 project_id=row["project_id"],
                 capabilities=msgspec.convert(row["capabilities"], Capabilities),
                 ask=Ask(row["rate"], row["fixed"]),
-                running=row["running"],
                 draining=row["draining"],
                 connected=row["connected"],
             )
             for row in rows
-            if row["alive"] and row["capabilities"] is not None and row["revoked_at"] is None
         ]
+
+    async def running(self, nodes: Sequence[str]) -> dict[str, int]:
+        """How many tasks nodes hold; who holds none is left out."""
+        rows = await self._pool.fetch(queries.count_running, list(nodes))
+        return {row["node"]: row["running"] for row in rows}
 
     async def page(self, asking: UUID, own: bool, cursor: str | None, limit: int) -> NodePage:
         """Nodes by key: all, or the asking project's own. Earnings are shown for own nodes only."""

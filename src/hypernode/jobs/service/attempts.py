@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
+from typing import Any
 from uuid import UUID
 
 import msgspec
@@ -64,9 +65,13 @@ class Attempts:
             return set(await store.find_settlements(connection, list(refs)))
 
     async def overdue(self) -> list[Loss]:
-        """Live attempts whose lease is over, with the cause."""
-        rows = await self._pool.fetch(queries.overdue_attempts, SWEEP_ATTEMPTS, float(CANCEL_GRACE_MS))
-        return [Loss(Ref(row["job_id"], row["task"], row["epoch"]), row["node"], row["cause"]) for row in rows]
+        """Live attempts whose lease is over, with the cause. Looks at all live attempts, and while somebody keeps
+        vacuum away at all that have been live since."""
+        return _losses(await self._pool.fetch(queries.overdue_attempts, SWEEP_ATTEMPTS, float(CANCEL_GRACE_MS)))
+
+    async def lapsed(self, within_s: float) -> list[Loss]:
+        """Those of them whose node's lease ran out so lately; looks at the attempts of these nodes only."""
+        return _losses(await self._pool.fetch(queries.lapsed_attempts, SWEEP_ATTEMPTS, within_s))
 
     async def held(self, job_id: UUID, task: int, epoch: int, node: str) -> KnownJob | None:
         """The job of a lease, if this node holds it at this moment."""
@@ -76,3 +81,7 @@ class Attempts:
     def writable_bytes(self, job: KnownJob) -> int:
         """How much an attempt may upload in all: what its disk may hold."""
         return min(job.document.resources.disk_bytes, limits.ARTIFACT_BYTES)
+
+
+def _losses(rows: Iterable[Any]) -> list[Loss]:
+    return [Loss(Ref(row["job_id"], row["task"], row["epoch"]), row["node"], row["cause"]) for row in rows]

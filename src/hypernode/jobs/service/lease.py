@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from typing import Any
 from uuid import UUID
 
 import msgspec
@@ -17,12 +17,11 @@ from hypernode.events.service import record
 from hypernode.jobs import store
 from hypernode.jobs.endings import Ref
 from hypernode.jobs.service.documents import Documents, KnownJob
-from hypernode.jobs.store import Lease, queries
+from hypernode.jobs.service.lines import Lines
+from hypernode.jobs.store import Lease
 from hypernode.kernel import limits
 from hypernode.market.model import Assignment, Ready, demand_of, needs_of
 from hypernode.nodes.model import Ask
-
-_FIND_READY: Final = queries.find_ready
 
 
 class Granted(msgspec.Struct, frozen=True):
@@ -50,6 +49,7 @@ class Leases:
         self._pool = pool
         self._documents = documents
         self._hints = hints
+        self._lines = Lines(pool)
         self._page: dict[int, Ready] = {}
         """What was ready when it was asked last: most of it still is the next time, a few milliseconds later."""
         self._running: Batcher[tuple[Ref, str], bool] = Batcher(
@@ -58,7 +58,7 @@ class Leases:
 
     async def ready(self, without_shapes: Sequence[int], limit: int) -> list[Ready]:
         """Work that could be leased now: the front of every project's line, leaving out some shapes."""
-        rows = await self._pool.fetch(_FIND_READY, list(without_shapes), limit)
+        rows = await self._lines.look(without_shapes, limit)
         fresh = [row for row in rows if not _same(self._page.get(row["id"]), row)]
         jobs = await self._documents.find(self._pool, {row["job_id"] for row in fresh})
         page = self._page

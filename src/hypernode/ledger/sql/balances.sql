@@ -1,1 +1,1 @@
-select id, kind, balance from account where project_id = $1
+select id, kind, balance from account_balance where project_id = $1

@@ -1,2 +1,2 @@
 -- Balances of the accounts that belong to nobody.
-select kind, balance from account where project_id is null
+select kind, balance from account_balance where project_id is null
