@@ -40,11 +40,16 @@ SETTINGS = settings(
 class Histories(Stakes, Reports, Votes, Supply, Jobs):
     """Every rule does one thing in each world."""
 
-    @initialize(hyper=st.lists(STAKES, min_size=len(OWNERS), max_size=len(OWNERS)), crowded=st.booleans())
-    def begin(self, hyper: list[int], crowded: bool) -> None:
+    @initialize(
+        hyper=st.lists(STAKES, min_size=len(OWNERS), max_size=len(OWNERS)),
+        crowded=st.booleans(),
+        early=st.sampled_from([0, 0, 999_999_999_937]),
+    )
+    def begin(self, hyper: list[int], crowded: bool, early: int) -> None:
         """Some have stakes, of no round amount; in a crowded history all could judge, which is enough for a second
-        panel."""
+        panel. Rewards may have come before there is anybody to share them out to."""
         self.set_up()
+        self.give(0, early)
         for number, amount in enumerate(hyper):
             if amount or (crowded and number < PEOPLE):
                 self.stake_in(number, max(amount, crowded * 10_000) * HYPER + 7 * number + 3, 90)

@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import rule
 
 from programs.model import rewards, staking
+from programs.model.refusal import require
 from programs.world import DAY, HYPER
 
 from .base import WHO, Worlds
@@ -30,11 +31,11 @@ class Stakes(Worlds):
 
         def model(state: State) -> None:
             self.distribute_first(state)
-            weight = state.pool.weight
+            undistributed = state.undistributed
             state.pool, state.stakes[who] = staking.stake_tokens(
                 state.pool, state.stakes[who], state.staking, amount, days, state.rewards.accumulator, self.height
             )
-            state.require_distributed(weight)
+            require(not undistributed, "Undistributed")
             state.move(purse(who), "staking", amount)
 
         self.act(
@@ -51,11 +52,11 @@ class Stakes(Worlds):
 
         def model(state: State) -> None:
             self.distribute_first(state)
-            weight = state.pool.weight
+            undistributed = state.undistributed
             state.pool, state.stakes[who] = staking.add_tokens(
                 state.pool, state.stakes[who], amount, state.rewards.accumulator, self.height
             )
-            state.require_distributed(weight)
+            require(not undistributed, "Undistributed")
             state.move(purse(who), "staking", amount)
 
         self.act(
@@ -122,7 +123,9 @@ class Stakes(Worlds):
     @rule(who=WHO, amount=st.sampled_from([0, 1, 3, 999_999_999_937, 12_345 * HYPER]))
     def reward(self, who: int, amount: int) -> None:
         """Somebody gives stakers tokens; they are distributed before the next change of a weight."""
-        who %= PEOPLE
+        self.give(who % PEOPLE, amount)
+
+    def give(self, who: int, amount: int) -> None:
         each = self.operators[who]
         self.act(
             lambda state: state.move(person(who), "rewards", amount),

@@ -71,10 +71,11 @@ class State:
         self.burned += amount
         self.burns += 1
 
-    def require_distributed(self, weight: int) -> None:
-        """`weight` is that of all stakes before the change that is asked for."""
+    @property
+    def undistributed(self) -> bool:
+        """Whether rewards wait that would be shared out among those who have weight."""
         waiting = self.balances["rewards"] - self.rewards.held
-        require(weight == 0 or waiting * staking.SCALE < weight, "Undistributed")
+        return self.pool.weight > 0 and waiting * staking.SCALE >= self.pool.weight
 
     def distribute(self) -> None:
         self.rewards = rewards.distribute(self.rewards, self.balances["rewards"], self.pool.weight)
