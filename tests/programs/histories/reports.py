@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from hypothesis import strategies as st
 from hypothesis.stateful import precondition, rule
 
 from programs.model import slashing, staking
+from programs.model.refusal import Refusal
 from programs.model.slashing import CaseState
 from programs.world import DAY, HYPER
 
@@ -51,16 +52,23 @@ class Reports(Panels):
             state.accused.append(accused)
             state.reporters.append(who)
 
-        withdrawn = self.state.stakes[accused].state == staking.StakeState.WITHDRAWN
         done = self.act(
             model,
             lambda: self.network.report(reporter.owner, reporter.tokens, suspect.stake, kind.value, number),
             lambda room: room.report(who, accused, kind.value, EVIDENCE),
             stake=accused,
-            instead={"InsufficientFunds": "NotActive"} if withdrawn else None,
+            instead=self.reasons_before_a_bond(accused),
         )
         if done:
             self.cases.append(address)
+
+    def reasons_before_a_bond(self, accused: int) -> Mapping[str, str] | None:
+        """On chain the bond is taken before the stake is frozen; the room looks at the stake before the money."""
+        try:
+            staking.freeze(self.state.stakes[accused], self.now)
+        except Refusal as refusal:
+            return {"InsufficientFunds": refusal.name}
+        return None
 
     def case_in(self, case: int, *likely: str) -> int:
         """Mostly a case in one of these states."""
