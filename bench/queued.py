@@ -33,8 +33,8 @@ with kept as (
     insert into document (content_id, data) values ($2, $3) on conflict do nothing
 ),
 made as (
-    insert into job (id, project_id, content_id, name, size, cap, held)
-    select uuidv7(), $1, $2, 'bench', 1, $4, $4 from generate_series(1, $6) returning id, submitted_at
+    insert into job (id, project_id, content_id, name, size, cap, held, treasury_bps, incentive_bps, stakers_bps)
+    select uuidv7(), $1, $2, 'bench', 1, $4, $4, 1000, 400, 100 from generate_series(1, $6) returning id, submitted_at
 )
 insert into queue (job_id, first, beyond, shape, remaining_cap, project_id, turn_at)
 select id, 0, 1, $5, $4, $1, submitted_at from made

@@ -203,9 +203,12 @@ async def decided(net: Network, http: httpx.AsyncClient, body: dict[str, Any]) -
     return found
 
 
-async def test_a_vote_changes_how_prices_are_split(
+async def test_a_vote_changes_how_prices_of_later_jobs_are_split(
     net: Network, whale: httpx.AsyncClient, other: httpx.AsyncClient
 ) -> None:
+    node = await net.node()
+    open_job = await net.submit()
+    lease = await net.start(node)
     change = {
         "kind": "market_parameter",
         "payload": {"parameters": {"market.stakers_bps": 500, "market.treasury_bps": 0}},
@@ -217,9 +220,16 @@ async def test_a_vote_changes_how_prices_are_split(
     listed = {item["name"]: item["value"] for item in (await other.get("/governance/parameters")).json()["items"]}
     assert listed["market.stakers_bps"] == 500 and listed["market.treasury_bps"] == 0
     await net.services.governance.keep()
-    price = await ran(net)
+    await net.age(20)
+    old = await node.report(lease, wall_ms=10_000)
+    kept = (await net.job(open_job["id"]))["shares"]
+    assert kept == {"treasury_bps": 1000, "incentive_bps": 400, "stakers_bps": 100} == open_job["shares"]
+    assert (old.price, old.earned) == (1_000, 850)
+    new = await ran(net, node)
     balances = (await net.admin.ledger()).balances
-    assert (balances["stakers"], balances["treasury"]) == (price * 5 // 100, 0)
+    assert (balances["stakers"], balances["treasury"]) == (old.price // 100 + new * 5 // 100, old.price // 10)
+    latest = (await net.http().get("/jobs")).json()["items"][0]["shares"]
+    assert latest == {"treasury_bps": 0, "incentive_bps": 400, "stakers_bps": 500}
 
 
 async def test_the_treasury_is_spent_by_votes_only(

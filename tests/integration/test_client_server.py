@@ -32,6 +32,7 @@ from hypernode.kernel.errors import (
     Unavailable,
     problem_of,
 )
+from hypernode.ledger.model import Shares
 
 FAST = Retry(attempts=4, base_s=0.01, max_s=0.02, stream_attempts=4)
 JOB_ID = "01890000-0000-7000-8000-000000000001"
@@ -164,6 +165,7 @@ def job_view(state: str = "queued", job_id: str = JOB_ID, **changes: Any) -> Job
         "cap": 10,
         "held": 10,
         "spent": 0,
+        "shares": Shares(),
         "labels": {},
         "submitted_at": "2026-01-01T00:00:00.000Z",
         "ended_at": None,

@@ -116,3 +116,28 @@ async def test_money_and_earnings_move_to_where_they_are_now(empty_database):
         assert balances == [("issuance", -79), ("available", 70), ("available", 9)]
     finally:
         await connection.close()
+
+
+async def test_open_jobs_keep_the_shares_that_held_when_jobs_began_to_keep_them(empty_database):
+    await migrate.upgrade(empty_database, "0007_newest_first")
+    connection = await asyncpg.connect(empty_database)
+    try:
+        await connection.execute(
+            """insert into project (id, name) values (gen_random_uuid(), 'client');
+               insert into document (content_id, data) values (sha256(''), '');
+               insert into job (id, project_id, content_id, name, size, cap, held, turn_s)
+                   select gen_random_uuid(), id, sha256(''), 'open', 1, 9, 9, 0 from project;
+               update governance set parameters = '{"market.treasury_bps": 300, "market.stakers_bps": 0}'"""
+        )
+        await migrate.upgrade(empty_database)
+        kept = await connection.fetch("select treasury_bps, incentive_bps, stakers_bps from job")
+        assert kept == [(300, 400, 0)]
+        with pytest.raises(asyncpg.CheckViolationError, match="operator_is_left_most"):
+            await connection.execute("update job set treasury_bps = 1601")
+        with pytest.raises(asyncpg.NotNullViolationError):
+            await connection.execute(
+                """insert into job (id, project_id, content_id, name, size, cap, held, turn_s)
+                       select gen_random_uuid(), id, sha256(''), 'silent', 1, 9, 9, 0 from project"""
+            )
+    finally:
+        await connection.close()

@@ -25,6 +25,7 @@ from hypernode.jobs.model import Array, JobDocument, PythonRuntime, Retries, ide
 from hypernode.jobs.tally import Tally
 from hypernode.kernel import limits
 from hypernode.kernel.errors import InvalidInput, StaleLease
+from hypernode.ledger.model import SHARES, Shares, split
 from hypernode.ledger.receipt import Outcome, ReceiptBody, Run, Work, encode_body
 from hypernode.nodes.model import Ask
 
@@ -110,8 +111,9 @@ class JobMachine(RuleBasedStateMachine):
         cap=st.integers(0, 10**6) | st.just(limits.MICRO_HYPER),
         bound=st.builds(Retries, st.integers(0, 3), st.integers(0, 3)),
         timeout_s=st.sampled_from([1, 60, limits.TIMEOUT_S]),
+        shares=st.sampled_from([SHARES, Shares(treasury_bps=0, stakers_bps=500)]),
     )
-    def begin(self, size: int, cap: int, bound: Retries, timeout_s: int) -> None:
+    def begin(self, size: int, cap: int, bound: Retries, timeout_s: int, shares: Shares) -> None:
         self.document = JobDocument(
             version=1,
             runtime=PythonRuntime(code="1"),
@@ -136,6 +138,7 @@ class JobMachine(RuleBasedStateMachine):
             spent=0,
             state=JobState.QUEUED,
             cancel_requested=False,
+            shares=shares,
         )
         self.queue: dict[int, int] = dict.fromkeys(range(size), cap)  # what is left of the cap
         self.live: dict[int, Attempt] = {}
@@ -253,6 +256,7 @@ class JobMachine(RuleBasedStateMachine):
             self.paid += ending.price
             self.spent[task] += ending.price
             assert ending.price <= attempt.remaining_cap
+            assert ending.split == split(ending.price, self.tally.shares)
             assert ending.attempt_state in (AttemptState.ACCEPTED, AttemptState.RETRIED)
         else:
             assert ending.price == 0 and ending.attempt_state is AttemptState.LOST

@@ -152,6 +152,17 @@ def _reach(job: JobView) -> str:
     return ", ".join(f"{one.host}:{one.port}" for one in network.egress) if network else ""
 
 
+def _shares(job: JobView) -> str:
+    shares = job.shares
+    parts = {
+        "operator": shares.operator_bps,
+        "treasury": shares.treasury_bps,
+        "incentive pool": shares.incentive_bps,
+        "stakers": shares.stakers_bps,
+    }
+    return ", ".join(f"{bps / 100:g} % {whose}" for whose, bps in parts.items())
+
+
 def _ended(job: JobView) -> int:
     return job.tasks.succeeded + job.tasks.failed + job.tasks.cancelled + job.tasks.expired
 
@@ -185,6 +196,7 @@ def job(
             ("cap per task", money(found.cap)),
             ("held now", money(found.held)),
             ("spent", money(found.spent)),
+            ("of a price", _shares(found)),
             ("submitted", when(found.submitted_at)),
             ("ended", when(found.ended_at)),
             ("labels", ", ".join(f"{key}={value}" for key, value in sorted(found.labels.items()))),

@@ -17,7 +17,7 @@ from hypernode.jobs.outputs import Patterns
 from hypernode.jobs.tally import Tally
 from hypernode.kernel.errors import HypernodeError, InvalidInput, StaleLease
 from hypernode.kernel.money import show
-from hypernode.ledger.model import SHARES, Shares, billed_ms, price, split, worst_price
+from hypernode.ledger.model import billed_ms, price, split, worst_price
 from hypernode.ledger.receipt import Outcome, ReceiptBody, Split
 from hypernode.nodes.model import Ask
 
@@ -109,9 +109,7 @@ class Ending(msgspec.Struct, frozen=True, kw_only=True):
         return self.split.price if self.split else 0
 
 
-def decide(
-    item: Report | Loss, attempt: Attempt | None, tally: Tally, document: JobDocument, shares: Shares = SHARES
-) -> Ending:
+def decide(item: Report | Loss, attempt: Attempt | None, tally: Tally, document: JobDocument) -> Ending:
     """What follows from a report or a loss. Raises StaleLease when the attempt is not (or no longer) this node's to
     end, and InvalidInput for a report that contradicts what was leased; both change nothing."""
     if attempt is None or item.node != attempt.node:
@@ -122,7 +120,7 @@ def decide(
     if isinstance(item, Loss):
         return _lost(item, attempt, history, document)
     _check(item, tally, document)
-    return _reported(item, attempt, history, document, shares)
+    return _reported(item, attempt, history, tally, document)
 
 
 def _lost(item: Loss, attempt: Attempt, history: History, document: JobDocument) -> Ending:
@@ -144,10 +142,10 @@ def _lost(item: Loss, attempt: Attempt, history: History, document: JobDocument)
     )
 
 
-def _reported(item: Report, attempt: Attempt, history: History, document: JobDocument, shares: Shares) -> Ending:
+def _reported(item: Report, attempt: Attempt, history: History, tally: Tally, document: JobDocument) -> Ending:
     work = item.body.work
     billed = billed_ms(item.body.run.wall_ms, attempt.evidence_ms, document.timeout_s)
-    parts = split(price(attempt.ask, billed, attempt.remaining_cap), shares)
+    parts = split(price(attempt.ask, billed, attempt.remaining_cap), tally.shares)
     rest = attempt.remaining_cap - parts.price
     can_pay = rest >= worst_price(attempt.ask, document.timeout_s)
     following = after_report(work.outcome, work.exit_code, history, document.retries, can_pay)

@@ -17,6 +17,7 @@ from hypernode.jobs.tally import Tally
 from hypernode.kernel import limits
 from hypernode.kernel.canonical import ContentId
 from hypernode.kernel.errors import InvariantViolated
+from hypernode.ledger.model import Shares
 from hypernode.market.fairness import RETRY_S
 from hypernode.market.model import Assignment
 
@@ -71,6 +72,9 @@ _JOB: Final = (
     "held",
     "turn_s",
     "submitted_at",
+    "treasury_bps",
+    "incentive_bps",
+    "stakers_bps",
 )
 _READY: Final = ("job_id", "first", "beyond", "ready_at", "shape", "remaining_cap", "project_id", "turn_at")
 _SETTLEMENT: Final = (
@@ -96,8 +100,10 @@ async def insert_documents(writer: Writer, documents: Mapping[ContentId, bytes])
         )
 
 
-async def insert_jobs(writer: Writer, jobs: Sequence[NewJob], at: datetime) -> None:
-    """Write jobs, submitted `at` by the database's clock, each with its ready work: one range, however large."""
+async def insert_jobs(writer: Writer, jobs: Sequence[NewJob], at: datetime, shares: Shares) -> None:
+    """Write jobs, submitted `at` by the database's clock, each with its ready work: one range, however large. Their
+    prices will be split by `shares`."""
+    parts = shares.treasury_bps, shares.incentive_bps, shares.stakers_bps
     made = [
         (
             j.id,
@@ -110,6 +116,7 @@ async def insert_jobs(writer: Writer, jobs: Sequence[NewJob], at: datetime) -> N
             j.cap * j.size,
             j.turn_s,
             at,
+            *parts,
         )
         for j in jobs
     ]

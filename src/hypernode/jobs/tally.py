@@ -9,6 +9,7 @@ import msgspec
 
 from hypernode.jobs.lifecycle import JobState, TaskState, job_state
 from hypernode.kernel.errors import InvariantViolated
+from hypernode.ledger.model import Shares
 
 
 class Tally(msgspec.Struct):
@@ -28,6 +29,8 @@ class Tally(msgspec.Struct):
     spent: int
     state: JobState
     cancel_requested: bool
+    shares: Shares
+    """How its prices are split: as they were when it was submitted, whatever votes have changed since."""
 
     @classmethod
     def of(cls, row: Any) -> Tally:
@@ -47,6 +50,7 @@ class Tally(msgspec.Struct):
             spent=row["spent"],
             state=JobState(row["state"]),
             cancel_requested=row["cancel_requested"],
+            shares=Shares.of(row),
         )
 
     def pay(self, price: int) -> None:

@@ -11,6 +11,7 @@ from hypernode.jobs.lifecycle import AttemptState, JobState, TaskState
 from hypernode.jobs.model import JobDocument
 from hypernode.kernel import limits
 from hypernode.kernel.errors import Problem
+from hypernode.ledger.model import Shares
 from hypernode.ledger.receipt import Outcome, OutputFile, Traffic
 
 
@@ -40,6 +41,8 @@ class JobView(msgspec.Struct, frozen=True, kw_only=True):
     held: int
     """What is in escrow for it now."""
     spent: int
+    shares: Shares
+    """How each accepted price is split. Later votes change nothing about it."""
     labels: dict[str, str]
     submitted_at: str
     ended_at: str | None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import enum
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 from uuid import UUID
 
 import msgspec
@@ -94,6 +94,11 @@ class Shares(msgspec.Struct, frozen=True, kw_only=True):
     treasury_bps: int = 1000
     incentive_bps: int = 400
     stakers_bps: int = 100
+
+    @classmethod
+    def of(cls, row: Any) -> Shares:
+        """From a row of jobs."""
+        return cls(treasury_bps=row["treasury_bps"], incentive_bps=row["incentive_bps"], stakers_bps=row["stakers_bps"])
 
     @property
     def operator_bps(self) -> int:

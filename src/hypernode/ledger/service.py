@@ -45,7 +45,7 @@ class Ledger:
         self._accounts: dict[tuple[str, UUID | None], int] = {}
         self._pairs: dict[tuple[UUID, UUID], tuple[int, int, int, int, int, int]] = {}
         self.shares: Shares = SHARES
-        """How prices are split from now on; governance keeps it current."""
+        """How the prices of new jobs are split; governance keeps it current."""
 
     # ── building transfers ──────────────────────────────────────────────────────────────────────────────────────────
 

@@ -31,8 +31,6 @@ class Duties(Reports, Votes, Supply):
     def keep(self, seconds: int) -> None:
         self.world.wait(seconds)
         proposals = [number for _, number in sorted(self.due_proposals())]
-        if any(self.would_change_open_jobs(number) for number in proposals):
-            return
         cases = [number for _, number in sorted(self.due_cases())]
         with self.left_to_duties():
             for number in proposals:

@@ -64,7 +64,7 @@ class Escrows:
         tally = Tally(
             job_id=uuid7(), project_id=self._people[client], content_id=identify(document), size=1, cap=cap,
             started=False, succeeded=0, failed=0, cancelled=0, expired=0, held=cap, spent=0, state=JobState.QUEUED,
-            cancel_requested=False,
+            cancel_requested=False, shares=self._ledger.shares,
         )  # fmt: skip
         self._post(lambda: self._ledger.hold(tally.project_id, tally.job_id, cap))
         self._jobs[number] = tally, document, ask
@@ -90,7 +90,7 @@ class Escrows:
         )  # fmt: skip
         attempt = self._attempt(ref, operator, ask, tally, passed_s)
         report = Report(ref, NODE, body, encode_body(body), b"")
-        ending = endings.decide(report, attempt, tally, document, self._ledger.shares)
+        ending = endings.decide(report, attempt, tally, document)
         split = ending.split
         assert split is not None
         tally.pay(ending.price)

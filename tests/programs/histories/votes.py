@@ -7,13 +7,13 @@ from collections.abc import Mapping
 from hypothesis import strategies as st
 from hypothesis.stateful import precondition, rule
 
-from programs.model import escrow, proposals
+from programs.model import proposals
 from programs.model.proposals import ProposalState
 from programs.model.refusal import Refusal, require
 from programs.world import DAY, HYPER
 
 from .base import ANY, WHO, Worlds
-from .effects import SETTINGS, Effect, Setting, Spend, Text
+from .effects import SETTINGS, Effect, Spend, Text
 from .embedded import Embedded
 from .refusals import OF_PROPOSALS
 from .state import OWNERS, PEOPLE, State
@@ -73,8 +73,6 @@ class Votes(Worlds):
     def advance_proposal(self, number: int, name: str, *, by_room: bool = True) -> bool:
         address, proposer, call = self.proposals[number]
         owner, before = self.operators[proposer].owner, self.state.proposals[number]
-        if name == "execute" and self.would_change_open_jobs(number):
-            return False
         if (name, before.state) in (("finalize", ProposalState.QUEUED), ("expire", ProposalState.ACTIVE)):
             by_room = False  # it has one act for both, which would do the other
 
@@ -113,14 +111,6 @@ class Votes(Worlds):
                     room.finalize(number)
 
         return self.act(model, chain, in_room if by_room else None, codes=OF_PROPOSALS)
-
-    def would_change_open_jobs(self, number: int) -> bool:
-        """A job on chain keeps the split of the day it was opened; the ledger splits by what holds when it settles
-        (decision record 18). So that the same is paid, no split is changed while there are jobs."""
-        effect = self.state.effects[number]
-        of_markets = isinstance(effect, Setting) and isinstance(effect.value, escrow.Split)
-        jobs = any(each.state != escrow.JobState.CLOSED for each in self.state.jobs)
-        return self.embedded is not None and of_markets and jobs
 
     @precondition(lambda self: self.proposals)
     @rule(proposal=ANY, who=WHO, choice=CHOICES)

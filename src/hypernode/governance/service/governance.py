@@ -39,7 +39,7 @@ class Governance:
         self._duties = Duties(acts, self.proposals, self.cases, self.supply)
 
     async def refresh(self) -> None:
-        """Have prices split from now on as the parameters say."""
+        """Have the prices of new jobs split as the parameters say."""
         self._ledger.shares = (await self.proposals.current()).market
 
     async def keep(self) -> None:

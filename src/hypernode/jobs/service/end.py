@@ -160,7 +160,7 @@ class Endings:
         if tally is None or row is None:
             raise StaleLease("there is no such lease")
         document = found.jobs[item.ref.job_id].document
-        ending = endings.decide(item, Attempt.of(row), tally, document, self._ledger.shares)
+        ending = endings.decide(item, Attempt.of(row), tally, document)
         if isinstance(item, Report):
             for output in item.body.work.outputs:
                 if found.delivered.get((tally.project_id, output.sha256)) != output.size_bytes:

@@ -61,7 +61,7 @@ class Jobs:
         taken = ready if isinstance(ready, Taken) else await self._submissions.submit(ready)
         if taken.submitted_at is None or isinstance(ready, Taken):
             return await self._reader.job(project_id, taken.job_id)
-        return fresh_view(ready, taken.job_id, taken.submitted_at)
+        return fresh_view(ready, taken.job_id, taken.submitted_at, taken.shares)
 
     async def submit_many(
         self, project_id: UUID, asked: Sequence[Asked | HypernodeError]
@@ -74,7 +74,9 @@ class Jobs:
         for (place, submission), answer in zip(wanted, answers, strict=True):
             outcomes[place] = answer
             if isinstance(answer, Taken) and answer.submitted_at is not None:
-                fresh[answer.job_id] = fresh_view(submission, answer.job_id, answer.submitted_at, document=False)
+                fresh[answer.job_id] = fresh_view(
+                    submission, answer.job_id, answer.submitted_at, answer.shares, document=False
+                )
         old = [o.job_id for o in outcomes if isinstance(o, Taken) and o.job_id not in fresh]
         views = fresh | (await self._reader.jobs_by_id(project_id, old) if old else {})
         results: list[JobView | HypernodeError] = []

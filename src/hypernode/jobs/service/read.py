@@ -19,6 +19,7 @@ from hypernode.jobs.views import AttemptView, JobPage, JobView, TaskCounts, Task
 from hypernode.kernel import limits
 from hypernode.kernel.errors import InvalidInput, NotFound
 from hypernode.kernel.times import rfc3339, rfc3339_or_none
+from hypernode.ledger.model import Shares
 from hypernode.ledger.receipt import ReceiptBody
 
 
@@ -114,7 +115,9 @@ class Reader:
         return (TaskState.CANCELLED if job.state.ended else TaskState.QUEUED), 0
 
 
-def fresh_view(submission: Submission, job_id: UUID, submitted_at: datetime, *, document: bool = True) -> JobView:
+def fresh_view(
+    submission: Submission, job_id: UUID, submitted_at: datetime, shares: Shares, *, document: bool = True
+) -> JobView:
     """A job as it is when it has just been taken, without reading it back."""
     of = submission.document
     return JobView(
@@ -127,6 +130,7 @@ def fresh_view(submission: Submission, job_id: UUID, submitted_at: datetime, *, 
         cap=of.cap,
         held=submission.hold,
         spent=0,
+        shares=shares,
         labels=of.labels,
         submitted_at=rfc3339(submitted_at),
         ended_at=None,
@@ -153,6 +157,7 @@ def _job(row: Any, document: bytes | None = None) -> JobView:
         cap=row["cap"],
         held=row["held"],
         spent=row["spent"],
+        shares=Shares.of(row),
         labels=row["labels"] or {},
         submitted_at=rfc3339(row["submitted_at"]),
         ended_at=rfc3339_or_none(row["ended_at"]),

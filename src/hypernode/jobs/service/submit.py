@@ -27,6 +27,7 @@ from hypernode.kernel.errors import HypernodeError, InsufficientFunds
 from hypernode.kernel.ids import uuid7_bytes
 from hypernode.kernel.money import show
 from hypernode.ledger import service as ledger_service
+from hypernode.ledger.model import SHARES, Shares
 from hypernode.ledger.service import Ledger
 from hypernode.market.fairness import delay_of
 from hypernode.market.model import demand_of
@@ -56,6 +57,8 @@ class Taken(msgspec.Struct, frozen=True):
 
     job_id: UUID
     submitted_at: datetime | None
+    shares: Shares = SHARES
+    """How the prices of a job that was taken now are split."""
 
 
 def prepare(project_id: UUID, document: JobDocument, data: bytes, idempotency: Idempotency | None) -> Submission:
@@ -151,6 +154,7 @@ class Submissions:
         projects = {item.project_id for item in items}
         await self._ledger.know(connection, projects)
         available, at = await ledger_service.lock_available(connection, list(projects))
+        shares = self._ledger.shares
         answers: list[Taken | Exception] = []
         taken: list[tuple[UUID, Submission]] = []
         for item in items:
@@ -171,12 +175,14 @@ class Submissions:
             job_id = uuid_of(uuid7_bytes())
             earlier.add(item.project_id, item.idempotency, job_id)
             taken.append((job_id, item))
-            answers.append(Taken(job_id, at))
+            answers.append(Taken(job_id, at, shares))
         if taken:
-            await self._insert(connection, taken, at)
+            await self._insert(connection, taken, at, shares)
         return answers
 
-    async def _insert(self, connection: Connection, taken: list[tuple[UUID, Submission]], at: datetime) -> None:
+    async def _insert(
+        self, connection: Connection, taken: list[tuple[UUID, Submission]], at: datetime, shares: Shares
+    ) -> None:
         jobs = [
             store.NewJob(
                 id=job_id,
@@ -196,7 +202,7 @@ class Submissions:
         made = [(item.project_id, item.idempotency, job_id) for job_id, item in taken if item.idempotency]
         async with together(connection) as writes:
             await store.insert_documents(writes, new)
-            await store.insert_jobs(writes, jobs, at)
+            await store.insert_jobs(writes, jobs, at, shares)
             await record(writes, [Event(item.project_id, "job.submitted", job_id) for job_id, item in taken])
             await ledger_service.post(writes, holds)
             await remember_answers(writes, made)
