@@ -24,10 +24,14 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 @contextmanager
-def running(*arguments: str, ready: str, **environment: str) -> Iterator[tuple[subprocess.Popen[bytes], str]]:
-    """A command that goes on until it is interrupted; what it said up to the line that has `ready` in it."""
+def running(
+    *arguments: str, ready: str, folder: Path | None = None, **environment: str
+) -> Iterator[tuple[subprocess.Popen[bytes], str]]:
+    """A command that goes on until it is interrupted; what it said up to the line that has `ready` in it. It runs in
+    `folder`, if that is given."""
     process = subprocess.Popen(
-        [sys.executable, "-m", "hypernode", *arguments],
+        [sys.executable, "-P", "-m", "hypernode", *arguments],
+        cwd=folder,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
@@ -60,10 +64,13 @@ def interrupt(process: subprocess.Popen[bytes]) -> int:
     return process.returncode
 
 
-def test_up_and_run_and_ctrl_c_leaves_nothing(place: Path) -> None:
+def test_up_and_run_and_ctrl_c_leaves_nothing(place: Path, tmp_path: Path) -> None:
     home = place / "up"
     here = {"HYPERNODE_HOME": str(home), "HYPERNODE_CONFIG": str(home / "config.json")}
-    with running("up", "--port", "0", ready="ready at ", **here) as (up, _):
+    (folder := tmp_path / "theirs").mkdir()  # whose files are not ours to execute, whatever they are called
+    for module in ("asyncio", "queue", "hypernode"):
+        (folder / f"{module}.py").write_text("open('executed', 'w')")
+    with running("up", "--port", "0", ready="ready at ", folder=folder, **here) as (up, _):
         done = hypernode("run", "--with", "six", "--", "python", "-c", "import six; print(six.__name__, 6 * 7)", **here)
         assert (done.returncode, done.stdout) == (0, "six 42\n"), done.stderr
         assert "price paid: " in done.stderr
@@ -84,6 +91,7 @@ def test_up_and_run_and_ctrl_c_leaves_nothing(place: Path) -> None:
         assert left_over(home)
         assert interrupt(up) == 0
     assert settles(lambda: left_over(home)) == []
+    assert not (folder / "executed").exists()
 
 
 def test_ctrl_c_on_a_run_cancels_its_job(net: Net) -> None:

@@ -733,7 +733,17 @@ def test_a_program_from_a_file_and_one_that_is_none(tmp_path: Path) -> None:
 
 
 def test_the_command_runs_it_until_ctrl_c(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "hypernode", "chain:local", "--port", "0", "--ledger", str(tmp_path / "ledger")]
+    command = [
+        sys.executable,
+        "-P",
+        "-m",
+        "hypernode",
+        "chain:local",
+        "--port",
+        "0",
+        "--ledger",
+        str(tmp_path / "ledger"),
+    ]
     environment = {**os.environ, "HYPERNODE_HOME": str(HOME)}
     for options in ([], ["--reset"]):
         started = subprocess.Popen([*command, *options], stderr=subprocess.PIPE, text=True, env=environment)
@@ -765,7 +775,7 @@ def test_the_command_runs_it_until_ctrl_c(tmp_path: Path) -> None:
     ],
 )
 def test_what_the_command_refuses(options: list[str], said: str) -> None:
-    command = [sys.executable, "-m", "hypernode", "chain:local", "--port", "0", *options]
+    command = [sys.executable, "-P", "-m", "hypernode", "chain:local", "--port", "0", *options]
     environment = {**os.environ, "HYPERNODE_HOME": str(HOME)}
     done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
     assert done.returncode == 2  # wrong input

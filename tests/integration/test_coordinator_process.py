@@ -48,8 +48,8 @@ def test_a_port_in_use_is_said_at_once(data: Path, tmp_path: Path) -> None:
     try:
         port = ready.url.rsplit(":", 1)[1]
         second, refused = start(tmp_path / "other", "--port", port)
-        assert refused.code == "server.unavailable"
-        assert "cannot listen" in refused.detail
+        assert refused.code == "input.invalid"
+        assert "cannot listen" in refused.detail and "--port" in refused.detail
         assert second.wait(30) == 1
     finally:
         process.terminate()

@@ -89,7 +89,7 @@ def start_detached(home: Home, *, drain_s: float, wait_s: float = READY_S) -> Re
     Raises Unavailable when it ended without a word. After `wait_s` it goes on trying in the background.
     """
     reader, writer = os.pipe()
-    command = [sys.executable, "-m", "hypernode.agent", "--home", str(home.path), "--drain", str(drain_s)]
+    command = [sys.executable, "-P", "-m", "hypernode.agent", "--home", str(home.path), "--drain", str(drain_s)]
     try:
         with open(os.devnull, "r+b") as null:
             # Not waited for: it outlives this command, and is a child of init from then on.

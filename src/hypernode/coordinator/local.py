@@ -97,7 +97,7 @@ class LocalNetwork:
     def start_coordinator(self) -> None:
         """Start the coordinator and wait until it serves. Started again, it has the same address."""
         self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        command = [sys.executable, "-m", "hypernode.coordinator", "--data", str(self.data), "--plain"]
+        command = [sys.executable, "-P", "-m", "hypernode.coordinator", "--data", str(self.data), "--plain"]
         command += ["--port", str(self._port), *(text for name in REGISTRIES for text in ("--registry", name))]
         command += [text for name, value in self._timing.items() if value is not None for text in (name, str(value))]
         self.coordinator, line = _start(command, self.folder / "coordinator.log")
@@ -162,7 +162,7 @@ class LocalNetwork:
         if not (home / "config.json").exists():
             with Client(self.url, self.operator_key) as operator:
                 token = operator.join_token().token
-            init = [sys.executable, "-m", "hypernode", "node:init", token, "--home", str(home), "--name", name]
+            init = [sys.executable, "-P", "-m", "hypernode", "node:init", token, "--home", str(home), "--name", name]
             done = subprocess.run(
                 [
                     *init,
@@ -177,7 +177,7 @@ class LocalNetwork:
             if done.returncode != 0:
                 raise Unavailable(f"{name} could not be enrolled: {done.stderr.strip() or done.stdout.strip()}")
         log = self.folder / f"{name}.log"
-        command = [sys.executable, "-m", "hypernode.agent", "--home", str(home)]
+        command = [sys.executable, "-P", "-m", "hypernode.agent", "--home", str(home)]
         process, line = _start(command, log)
         self.nodes[name] = process
         _decode(line, NodeReady, process, log)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import logging
 import signal
 import socket
@@ -156,7 +157,8 @@ def _listen(host: str, port: int) -> socket.socket:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind(address)
     except OSError as error:
-        raise Unavailable(f"cannot listen on {host} port {port}: {error.strerror or error}") from error
+        advice = "; choose another with --port" if error.errno == errno.EADDRINUSE else ""
+        raise InvalidInput(f"cannot listen on {host} port {port}: {error.strerror or error}{advice}") from error
     listener.listen(_BACKLOG)
     return listener
 
