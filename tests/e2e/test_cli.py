@@ -25,10 +25,10 @@ ROOT = Path(__file__).resolve().parents[2]
 
 @contextmanager
 def running(
-    *arguments: str, ready: str, folder: Path | None = None, **environment: str
+    *arguments: str, ready: str, folder: str | Path = ".", **environment: str
 ) -> Iterator[tuple[subprocess.Popen[bytes], str]]:
     """A command that goes on until it is interrupted; what it said up to the line that has `ready` in it. It runs in
-    `folder`, if that is given."""
+    `folder`."""
     process = subprocess.Popen(
         [sys.executable, "-P", "-m", "hypernode", *arguments],
         cwd=folder,

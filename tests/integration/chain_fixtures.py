@@ -3,23 +3,27 @@
 from __future__ import annotations
 
 import base64
+import struct
 import sys
 from pathlib import Path
 from typing import Any
 
 import httpx
 from solders.hash import Hash
-from solders.instruction import Instruction
+from solders.instruction import AccountMeta, Instruction
 from solders.keypair import Keypair
 from solders.message import Message, MessageV0
 from solders.pubkey import Pubkey
-from solders.system_program import TransferParams, transfer
+from solders.system_program import CreateAccountParams, TransferParams, create_account, transfer
 from solders.transaction import VersionedTransaction
 
 from hypernode.chain.local.process import LocalChain
-from hypernode.chain.local.settings import Settings
+from hypernode.chain.local.settings import PROGRAM_BYTES, Settings
+from hypernode.chain.solana.tokens import TOKEN
 
 SOL = 10**9
+SYSTEM = Pubkey.from_string("11111111111111111111111111111111")
+MEMO = Pubkey.from_string("MemoSq4gqABAXKb96qnH8TysNcWxMyWCqXgDLGmfcHr")
 HOME = Path(sys.prefix) / "hypernode-tests"
 """Where the packages of local chains are kept between sessions, apart from those of whoever runs the tests."""
 
@@ -79,3 +83,35 @@ def signed(payer: Keypair, blockhash: Hash, *instructions: Instruction, legacy: 
         return VersionedTransaction(plain, [payer])
     message = MessageV0.try_compile(payer.pubkey(), list(instructions), [], blockhash)
     return VersionedTransaction(message, [payer])
+
+
+def make_mint(rpc: Caller, authority: Keypair, decimals: int = 6) -> Pubkey:
+    mint = Keypair()
+    rent = rpc("getMinimumBalanceForRentExemption", 82)
+    params = CreateAccountParams(
+        from_pubkey=authority.pubkey(), to_pubkey=mint.pubkey(), lamports=rent, space=82, owner=TOKEN
+    )
+    data = bytes([20, decimals]) + bytes(authority.pubkey()) + b"\0"
+    begin = Instruction(TOKEN, data, [AccountMeta(mint.pubkey(), False, True)])
+    rpc.run([authority, mint], create_account(params), begin)
+    return mint.pubkey()
+
+
+def mint_to(authority: Keypair, mint: Pubkey, place: Pubkey, amount: int) -> Instruction:
+    metas = [
+        AccountMeta(mint, False, True),
+        AccountMeta(place, False, True),
+        AccountMeta(authority.pubkey(), True, False),
+    ]
+    return Instruction(TOKEN, struct.pack("<BQ", 7, amount), metas)
+
+
+def make_large(rpc: Caller, payer: Keypair) -> Keypair:
+    """An account as large as they get."""
+    large = Keypair()
+    rent = rpc("getMinimumBalanceForRentExemption", PROGRAM_BYTES)
+    params = CreateAccountParams(
+        from_pubkey=payer.pubkey(), to_pubkey=large.pubkey(), lamports=rent, space=PROGRAM_BYTES, owner=SYSTEM
+    )
+    rpc.run([payer, large], create_account(params))
+    return large
