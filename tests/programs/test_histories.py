@@ -14,7 +14,10 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import initialize, precondition, rule, run_state_machine_as_test
 
+from .histories.base import WHO
 from .histories.duties import Duties
+from .histories.effects import SETTINGS as SETTINGS_OF_VOTES
+from .histories.effects import Setting
 from .histories.embedded import Embedded
 from .histories.founding import Founding
 from .histories.jobs import Jobs
@@ -24,12 +27,14 @@ from .histories.stakes import Stakes
 from .histories.state import OWNERS, PEOPLE
 from .histories.supply import Supply
 from .histories.votes import Votes
+from .model.escrow import Split
 from .model.slashing import CaseState
 from .world import DAY, HYPER
 
 HISTORIES = int(os.environ.get("HISTORIES", "25"))
 STEPS = 50
 JUMPS = st.sampled_from([1, 1, 60, 301, 3_601, DAY, 3 * DAY, 7 * DAY + 1, 14 * DAY, 30 * DAY, 91 * DAY])
+SPLITS = [setting for setting in SETTINGS_OF_VOTES if isinstance(setting.value, Split)]
 STAKES = st.sampled_from([0, 100, 10_000, 10_000, 10_000, 1_000_000])
 SETTINGS = settings(
     max_examples=HISTORIES, stateful_step_count=STEPS, deadline=None, suppress_health_check=list(HealthCheck),
@@ -54,6 +59,18 @@ class Histories(Stakes, Reports, Votes, Supply, Jobs):
             if amount or (crowded and number < PEOPLE):
                 self.stake_in(number, max(amount, crowded * 10_000) * HYPER + 7 * number + 3, 90)
         self.world.wait(1)
+
+    @precondition(lambda self: len(self.proposals) < 6)
+    @rule(client=WHO, who=WHO, proposer=WHO, split=st.sampled_from(SPLITS))
+    def change_the_split_of_an_open_job(self, client: int, who: int, proposer: int, split: Setting) -> None:
+        """A job is under way while a vote changes how prices are split: what was agreed holds for it, and the new split
+        for the next one."""
+        number = len(self.jobs)
+        self.work(client, who, 600, "submitted")
+        self.campaign(proposer, split, against=set(), late=False)
+        if len(self.jobs) > number:
+            self.end_job(number, "settle", by_right=True)
+        self.work(client, who, 600, "settle")
 
     @rule(seconds=JUMPS)
     def jump(self, seconds: int) -> None:
