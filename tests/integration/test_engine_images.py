@@ -186,6 +186,34 @@ async def test_a_pull_that_fills_the_disk_is_stopped(
     await use(images, name)
 
 
+async def test_a_removal_that_fails_while_a_pull_is_on_its_way_out_is_tried_again(
+    engine: RunningEngine,
+    api: EngineClient,
+    registry: Registry,
+    tmp_path: Path,
+    reach: Reach,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """As Podman does where a cancelled pull has stored the image already and not yet named it."""
+    removed, do = [], EngineClient.do
+
+    async def unsettled(self: EngineClient, method: str, path: str, **more: Any) -> None:
+        if method == "DELETE":
+            removed.append(path)
+            if len(removed) <= 2:
+                raise Refused(500, "tag not known")
+        await do(self, method, path, **more)
+
+    monkeypatch.setattr(EngineClient, "do", unsettled)
+    images = EngineImages(engine.engine("runc"), tmp_path / "small", 16 * MIB, reach=reach)
+    bomb = registry.push("engines/unsettled", layer(Entry("ones", b"1" * (60 * MIB))))
+    assert (await refused(images, bomb)).code == "image.too_large"
+    assert removed == [f"/images/{bomb}"] * 3
+    assert not await there(api, bomb)
+    assert images.used_bytes == 0
+    await images.close()
+
+
 async def test_the_least_recently_used_of_ours_goes_first_and_nothing_of_the_operators(
     engine: RunningEngine, api: EngineClient, registry: Registry, tmp_path: Path, reach: Reach
 ) -> None:

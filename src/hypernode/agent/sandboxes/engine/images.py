@@ -24,7 +24,7 @@ from hypernode.agent.images import lookup
 from hypernode.agent.images.lookup import Found, fingerprint
 from hypernode.agent.images.sharing import SharedWork
 from hypernode.agent.sandboxes.base import Image, ImageError, Login, SandboxError
-from hypernode.agent.sandboxes.engine.api import START_S, EngineClient, Refused
+from hypernode.agent.sandboxes.engine.api import START_S, EngineClient, Refused, persistently
 from hypernode.agent.sandboxes.engine.find import Engine
 from hypernode.agent.sandboxes.engine.pulling import pull, too_large
 from hypernode.images import manifests, references, registry
@@ -195,7 +195,8 @@ class EngineImages:
         """Have the engine forget our name for an image, and the image if nothing else names it. What a container still
         uses, and what an engine that is away has, stays ours and is removed another time."""
         try:
-            await self._api.do("DELETE", f"/images/{own}", within_s=START_S)
+            # Podman fails while a pull that was broken off is still on its way out.
+            await persistently(lambda: self._api.do("DELETE", f"/images/{own}", within_s=START_S))
         except Refused as error:
             if error.status != 404:
                 log.info("%s keeps %s: %s", self._engine.name, own, error)

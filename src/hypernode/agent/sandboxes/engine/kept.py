@@ -28,6 +28,10 @@ class Kept:
         self.key: str = request["key"]
         self.user = user
         self.request_id = 0
+        """Of who waits for its end; 0: nobody."""
+        self.release_id = 0
+        """Of who waits until nothing of it is left, which is until `leaving_until` at most."""
+        self.leaving_until = 0.0
         self.pidfd = -1
         self.killing = False
         self.ended = False
