@@ -7,9 +7,10 @@ import contextlib
 import os
 import sys
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import httpx
 import msgspec
@@ -22,6 +23,8 @@ from hypernode.agent.collect import Collected, CollectLimits
 from hypernode.agent.interpreter import Interpreter
 from hypernode.agent.sandboxes import owned
 from hypernode.agent.sandboxes.base import Limits, Mount, Outcome, Task
+from hypernode.agent.sandboxes.bubblewrap import BubblewrapSandbox
+from hypernode.agent.sandboxes.engine.sandbox import EngineSandbox
 
 MIB = 1 << 20
 JOBS = Path(__file__).parent / "jobs"
@@ -81,6 +84,22 @@ def backend(request: pytest.FixtureRequest) -> Iterator[Backend]:
         return
     with running(name.split("-")[0]) as engine:
         yield Backend(name, engine)
+
+
+@pytest.fixture(autouse=True)
+def outcomes_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every outcome is printed, so that a test that fails says what its sandbox said, with all details."""
+
+    def telling(run: Callable[..., Awaitable[Outcome]]) -> Callable[..., Awaitable[Outcome]]:
+        async def told(sandbox: AnySandbox, task: Task, *rest: Any) -> Outcome:
+            outcome = await run(sandbox, task, *rest)
+            print(f"{task.key} {task.argv}: {outcome}")
+            return outcome
+
+        return told
+
+    for kind in (BubblewrapSandbox, EngineSandbox):
+        monkeypatch.setattr(kind, "run", telling(kind.run))
 
 
 @pytest.fixture

@@ -19,6 +19,7 @@ from hypernode.agent import interpreter as interpreters
 from hypernode.agent.sandboxes.base import SandboxError
 from hypernode.agent.sandboxes.engine import api, find
 from hypernode.agent.sandboxes.engine.api import EngineClient, Refused
+from hypernode.agent.sandboxes.engine.calls import EngineCalls
 from hypernode.agent.sandboxes.engine.find import Kind
 from hypernode.agent.sandboxes.engine.sandbox import EngineSandbox
 
@@ -140,6 +141,81 @@ async def test_a_refusal_says_why(tmp_path: Path, body: bytes, message: str) -> 
         with pytest.raises(Refused, match=message) as refused:
             await client.do("POST", "/x")
         assert refused.value.status == 404
+
+
+def in_turn(*answers: tuple[int, object]) -> tuple[Talk, list[str]]:
+    """Answers one request after the other, each on a connection of its own, with a status and a JSON document; what
+    was asked is put into the list. The last answer stays."""
+    asked: list[str] = []
+
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        request = await reader.readuntil(b"\r\n\r\n")
+        status, document = answers[min(len(asked), len(answers) - 1)]
+        asked.append(request.decode().split(" HTTP/")[0])
+        body = msgspec.json.encode(document)
+        head = f"HTTP/1.1 {status} Said\r\nConnection: close\r\nContent-Length: {len(body)}\r\n\r\n"
+        writer.write(head.encode() + body)
+        await writer.drain()
+        writer.close()
+
+    return talk, asked
+
+
+@asynccontextmanager
+async def calls_to(tmp_path: Path, podman_engine: RunningEngine, talk: Talk) -> AsyncIterator[EngineCalls]:
+    """What a sandbox asks of Podman, asked of `talk`."""
+    path = tmp_path / "scripted.sock"
+    server = await asyncio.start_unix_server(talk, path)
+    calls = EngineCalls(msgspec.structs.replace(podman_engine.engine("runc"), socket=path), "p-", 100_000, tmp_path)
+    try:
+        yield calls
+    finally:
+        await calls.close()
+        server.close()
+
+
+PROCESS_ENDED = (500, {"message": "read /proc/1293/cgroup: no such process"})
+"""Of Podman, asked for the state of a container whose process ends between two of its looks at that."""
+
+
+async def test_a_container_that_ends_while_podman_looks_at_it_is_looked_at_again(
+    tmp_path: Path, podman_engine: RunningEngine
+) -> None:
+    ended = {"State": {"Pid": 0, "Running": False, "ExitCode": 3}}
+    talk, asked = in_turn(PROCESS_ENDED, (200, ended))
+    async with calls_to(tmp_path, podman_engine, talk) as calls:
+        assert (await calls.state("task")).exit_code == 3
+    assert asked == ["GET /containers/task/json"] * 2
+
+
+async def test_a_wait_and_a_removal_that_failed_are_asked_for_again(
+    tmp_path: Path, podman_engine: RunningEngine
+) -> None:
+    talk, asked = in_turn((500, {"message": "no such exit code"}), (200, 3), (500, {"message": "busy"}), (404, {}))
+    async with calls_to(tmp_path, podman_engine, talk) as calls:
+        assert await calls.wait("task", 10) == 3
+        await calls.remove("task")
+    assert [line.partition("?")[0] for line in asked] == [
+        *["POST /v4.0.0/libpod/containers/task/wait"] * 2,
+        *["DELETE /containers/task"] * 2,
+    ]
+
+
+async def test_what_an_engine_refuses_or_goes_on_failing_at_is_not_asked_for_ever(
+    tmp_path: Path, podman_engine: RunningEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(api, "GAPS_S", (0.0, 0.01))
+    talk, asked = in_turn((404, {"message": "no such container"}), PROCESS_ENDED)
+    async with calls_to(tmp_path, podman_engine, talk) as calls:
+        with pytest.raises(Refused, match="no such container"):
+            await calls.state("task")
+        assert len(asked) == 1
+        with pytest.raises(Refused, match="no such process"):
+            await calls.state("task")
+        assert len(asked) == 4
+        with pytest.raises(Refused):
+            await calls.start("task")
+        assert len(asked) == 5, "a program must not be started twice"
 
 
 async def test_a_rootless_engine_is_refused(docker_engine: RunningEngine, tmp_path: Path) -> None:

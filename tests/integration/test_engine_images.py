@@ -81,6 +81,19 @@ async def use(images: EngineImages, name: str) -> None:
         pass
 
 
+async def break_off(images: EngineImages, registry: Registry, name: str) -> None:
+    """Give a pull up once the engine is at it."""
+    manifest = name.partition("@")[2]
+    before = len([line for line in registry.requests(manifest) if "GET" in line])
+    waiting = asyncio.create_task(use(images, name))
+    async with asyncio.timeout(20):
+        while len([line for line in registry.requests(manifest) if "GET" in line]) < before + 2:  # ours, the engine's
+            await asyncio.sleep(0.005)
+    waiting.cancel()
+    await asyncio.wait([waiting])
+    assert waiting.cancelled()
+
+
 def sized(registry: Registry, name: str, mebibytes: int = 10) -> str:
     return registry.push(f"engines/{name}", layer(Entry(name, os.urandom(mebibytes * MIB))))
 
@@ -186,6 +199,57 @@ async def test_a_pull_that_fills_the_disk_is_stopped(
     await use(images, name)
 
 
+async def test_a_removal_that_fails_while_a_pull_is_on_its_way_out_is_tried_again(
+    engine: RunningEngine,
+    api: EngineClient,
+    registry: Registry,
+    tmp_path: Path,
+    reach: Reach,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """As Podman does where a cancelled pull has stored the image already and not yet named it."""
+    removed, do = [], EngineClient.do
+
+    async def unsettled(self: EngineClient, method: str, path: str, **more: Any) -> None:
+        if method == "DELETE":
+            removed.append(path)
+            if len(removed) <= 2:
+                raise Refused(500, "tag not known")
+        await do(self, method, path, **more)
+
+    monkeypatch.setattr(EngineClient, "do", unsettled)
+    images = EngineImages(engine.engine("runc"), tmp_path / "small", 16 * MIB, reach=reach)
+    bomb = registry.push("engines/unsettled", layer(Entry("ones", b"1" * (60 * MIB))))
+    assert (await refused(images, bomb)).code == "image.too_large"
+    assert removed == [f"/images/{bomb}"] * 3
+    assert not await there(api, bomb)
+    assert images.used_bytes == 0
+    await images.close()
+
+
+async def test_what_comes_of_a_pull_that_was_broken_off_goes_before_the_next_one(
+    images: EngineImages, engine: RunningEngine, api: EngineClient, registry: Registry, reach: Reach, tmp_path: Path
+) -> None:
+    """Podman stores an image that it has read to its end, although nobody waits for it any more."""
+    late = sized(registry, "late", 60)
+    await break_off(images, registry, late)
+    assert images.used_bytes == 0
+    # As if it had been stored a moment after that, whichever engine this is.
+    await use(EngineImages(engine.engine("runc"), tmp_path / "other", 1 << 30, reach=reach), late)
+    assert await there(api, late)
+    await images.close()
+    again = EngineImages(engine.engine("runc"), images._file.parent, 1 << 30, reach=reach)
+    await use(again, sized(registry, "next", 1))
+    assert not await there(api, late)
+    # What is wanted after all stays.
+    wanted = sized(registry, "wanted", 60)
+    await break_off(again, registry, wanted)
+    await use(again, wanted)
+    await use(again, sized(registry, "another", 1))
+    assert await there(api, wanted)
+    await again.close()
+
+
 async def test_the_least_recently_used_of_ours_goes_first_and_nothing_of_the_operators(
     engine: RunningEngine, api: EngineClient, registry: Registry, tmp_path: Path, reach: Reach
 ) -> None:
@@ -228,15 +292,7 @@ async def test_concurrent_holds_share_a_pull_that_ends_when_nobody_waits(
     layers = json.loads(registry.blob(name.partition("@")[2]).read_bytes())["layers"]
     gets = [line for line in registry.requests('"GET ') if f"/blobs/{layers[0]['digest']}" in line]
     assert len(gets) == 1, gets
-    other = sized(registry, "given-up", 60)
-    waiting = asyncio.create_task(use(images, other))
-    manifest = other.partition("@")[2]
-    async with asyncio.timeout(20):
-        while len([line for line in registry.requests(manifest) if "GET" in line]) < 2:  # ours, and the engine's
-            await asyncio.sleep(0.005)
-    waiting.cancel()
-    await asyncio.wait([waiting])
-    assert waiting.cancelled()
+    await break_off(images, registry, sized(registry, "given-up", 60))
     assert set(json.loads(images._file.read_bytes())["ours"]) == {name}
 
 

@@ -6,7 +6,8 @@ response that is read as it comes, and what an engine may answer wrongly is deco
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterable, AsyncIterator, Mapping
+import asyncio
+from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Final, TypeVar
@@ -22,6 +23,9 @@ CALL_S: Final = 30.0
 """For what an engine answers at once."""
 START_S: Final = 60.0
 """For starting and removing containers on a busy host."""
+GAPS_S: Final = (0.0, 0.1, 0.3, 1.0, 2.0)
+"""Before each further try at what an engine failed at."""
+FAILED: Final = 500
 ANSWER_BYTES: Final = 8 << 20
 MESSAGE_CHARS: Final = 600
 
@@ -162,6 +166,21 @@ class EngineClient:
                 await response.aclose()
         except (httpx.TransportError, OSError) as error:
             raise lost(f"{method} {path}: {_text(error)}") from error
+
+
+async def persistently(call: Callable[[], Awaitable[T]]) -> T:
+    """Make a call that may be made twice again while the engine says that it failed, and not that it won't.
+
+    Engines look at what changes as they look, and then say so instead of looking once more. Raises as the call does.
+    """
+    for gap in GAPS_S:
+        try:
+            return await call()
+        except Refused as error:
+            if error.status < FAILED:
+                raise
+        await asyncio.sleep(gap)
+    return await call()
 
 
 def lost(why: str) -> SandboxError:

@@ -12,13 +12,15 @@ import msgspec
 
 from hypernode.agent.sandboxes import seccomp
 from hypernode.agent.sandboxes.engine import container, sweep, world
-from hypernode.agent.sandboxes.engine.api import CALL_S, START_S, EngineClient, Refused
+from hypernode.agent.sandboxes.engine.api import CALL_S, START_S, EngineClient, Refused, persistently
 from hypernode.agent.sandboxes.engine.container import Container
 from hypernode.agent.sandboxes.engine.ending import Inspected, State
 from hypernode.agent.sandboxes.engine.find import Engine, Kind
 
 LIBPOD: Final = "/v4.0.0/libpod"
 NOT_FOUND: Final = 404
+LOOK: Final = "20ms"
+"""How often Podman looks whether a container that is waited for has ended."""
 
 
 class ImageWants(msgspec.Struct, rename="pascal"):
@@ -87,13 +89,12 @@ class EngineCalls:
         await self.client.do("POST", f"/containers/{name}/start", within_s=START_S)
 
     async def state(self, name: str) -> State:
-        """What the engine says of a container."""
-        return (await self.client.ask("GET", f"/containers/{name}/json", Inspected)).state
+        """What the engine says of a container. Podman looks at its process for that, and fails if it ends meanwhile."""
+        return (await persistently(lambda: self.client.ask("GET", f"/containers/{name}/json", Inspected))).state
 
     async def wait(self, name: str, within_s: float) -> int:
         """A container's exit code, once it has ended."""
-        path, query = f"/containers/{name}/wait", {"condition": "not-running", "interval": "10ms"}
-        return (await self.client.ask("POST", path, _Waited, query=query, within_s=within_s + CALL_S)).status_code
+        return await persistently(lambda: self._wait(name, within_s + CALL_S))
 
     async def kill(self, name: str) -> None:
         """SIGKILL to a container's first process, and with it to all of them."""
@@ -137,6 +138,15 @@ class EngineCalls:
         await self.client.close()
         self.client = EngineClient(self.client.socket)
 
+    async def _wait(self, name: str, within_s: float) -> int:
+        if self._podman:  # its version of Docker's call would keep a whole core busy until the end
+            query = {"condition": "exited", "interval": LOOK}
+            return await self.client.ask(
+                "POST", f"{LIBPOD}/containers/{name}/wait", int, query=query, within_s=within_s
+            )
+        path, query = f"/containers/{name}/wait", {"condition": "not-running"}
+        return (await self.client.ask("POST", path, _Waited, query=query, within_s=within_s)).status_code
+
     async def _image_id(self, name: str) -> str:
         """Engines do not agree on what makes it: an image's configuration or its manifest."""
         return (await self.client.ask("GET", f"/images/{name}/json", _ListedImage)).id
@@ -151,7 +161,8 @@ class EngineCalls:
 
     async def _delete(self, path: str) -> None:
         try:
-            await self.client.do("DELETE", path, query={"force": 1, "v": 1}, within_s=START_S)
+            query = {"force": 1, "v": 1}
+            await persistently(lambda: self.client.do("DELETE", path, query=query, within_s=START_S))
         except Refused as error:
             if error.status != NOT_FOUND:
                 raise

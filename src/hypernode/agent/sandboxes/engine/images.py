@@ -4,7 +4,8 @@ Before it pulls, we ask the registry ourselves: whether whoever asks may have th
 isn't in the operator's own network. What the engine then unpacks we can only watch, and stop when it becomes too much.
 
 Ours are those that were not there when we first needed them. They are noted in a file, before they are pulled, and
-removed by the name we pulled them under, so that an image which the operator has under another name stays.
+removed by the name we pulled them under, so that an image which the operator has under another name stays. What an
+engine finishes pulling after we broke the pull off is removed, too, once it is there.
 """
 
 from __future__ import annotations
@@ -24,9 +25,9 @@ from hypernode.agent.images import lookup
 from hypernode.agent.images.lookup import Found, fingerprint
 from hypernode.agent.images.sharing import SharedWork
 from hypernode.agent.sandboxes.base import Image, ImageError, Login, SandboxError
-from hypernode.agent.sandboxes.engine.api import START_S, EngineClient, Refused
+from hypernode.agent.sandboxes.engine.api import START_S, EngineClient, Refused, persistently
 from hypernode.agent.sandboxes.engine.find import Engine
-from hypernode.agent.sandboxes.engine.pulling import pull, too_large
+from hypernode.agent.sandboxes.engine.pulling import PULL_S, pull, too_large
 from hypernode.images import manifests, references, registry
 from hypernode.images.manifests import Unusable
 from hypernode.images.reach import Reach
@@ -35,6 +36,9 @@ from hypernode.kernel import errors, limits
 
 PULLS: Final = 2
 GRANTS: Final = 4096
+BROKEN_OFF: Final = 256
+BROKEN_OFF_NS: Final = int(PULL_S * 1e9)
+"""How long an engine may take to finish a pull that was broken off."""
 
 log = logging.getLogger(__name__)
 
@@ -52,6 +56,8 @@ class _Noted(msgspec.Struct):
     ours: dict[str, _Kept] = {}
     public: dict[str, str] = {}
     """Names under which a registry gave an image to everybody, each with that of the manifest for this machine."""
+    broken_off: dict[str, int] = {}
+    """Names whose pull was broken off, and when, in nanoseconds since 1970."""
 
 
 class _Inspected(msgspec.Struct, rename="pascal"):
@@ -76,6 +82,7 @@ class EngineImages:
         self._bound = bound_bytes
         self._reach = reach or Reach()
         self._ours: dict[str, _Kept] = {}  # by pinned name
+        self._broken_off: dict[str, int] = {}
         self._held: dict[str, int] = {}
         self._granted: dict[tuple[str, bytes], str] = {}
         self._pulls = SharedWork()
@@ -158,6 +165,8 @@ class EngineImages:
     async def _pull(self, found: Found, login: Login | None) -> None:
         own = found.reference.pinned
         async with self._slots:
+            await self._settle()
+            self._broken_off.pop(own, None)
             started = time.monotonic()
             kept = self._ours[own] = _Kept(found.manifest.size_bytes, time.time_ns())
             self._save()
@@ -169,6 +178,7 @@ class EngineImages:
                     raise too_large(self._most)
                 await self._make_room()
             except BaseException:
+                self._breaks_off(own)
                 await self._remove(own)
                 raise
             finally:
@@ -191,20 +201,38 @@ class EngineImages:
         if self.used_bytes > self._bound:
             raise ImageError("image.failed", f"no room: {self._bound} bytes are taken by images of running jobs")
 
-    async def _remove(self, own: str) -> None:
-        """Have the engine forget our name for an image, and the image if nothing else names it. What a container still
-        uses, and what an engine that is away has, stays ours and is removed another time."""
+    async def _remove(self, own: str) -> bool:
+        """Have the engine forget our name for an image, and the image if nothing else names it: True if it had it. What
+        a container still uses, and what an engine that is away has, stays ours and is removed another time."""
+        had = True
         try:
-            await self._api.do("DELETE", f"/images/{own}", within_s=START_S)
+            # Podman fails while a pull that was broken off is still on its way out.
+            await persistently(lambda: self._api.do("DELETE", f"/images/{own}", within_s=START_S))
         except Refused as error:
             if error.status != 404:
                 log.info("%s keeps %s: %s", self._engine.name, own, error)
-                return
+                return False
+            had = False
         except SandboxError as error:
             log.warning("%s keeps %s: %s", self._engine.name, own, error)
-            return
+            return False
         self._ours.pop(own, None)
         self._save()
+        return had
+
+    def _breaks_off(self, own: str) -> None:
+        self._broken_off[own] = time.time_ns()
+        while len(self._broken_off) > BROKEN_OFF:
+            del self._broken_off[next(iter(self._broken_off))]
+
+    async def _settle(self) -> None:
+        """Remove what came of pulls that had been broken off: Podman stores an image whose last byte it has, whoever
+        still waits for it, and says nowhere when it is done."""
+        for own, since_ns in list(self._broken_off.items()):
+            if own in self._held:
+                continue
+            if await self._remove(own) or time.time_ns() - since_ns > BROKEN_OFF_NS:
+                self._broken_off.pop(own, None)
 
     async def _look(self) -> None:
         """Learn, once, which images are ours."""
@@ -214,17 +242,18 @@ class EngineImages:
             self._file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             with contextlib.suppress(FileNotFoundError, msgspec.DecodeError):
                 noted = msgspec.json.decode(self._file.read_bytes(), type=_Noted)
-                self._ours = noted.ours
+                self._ours, self._broken_off = noted.ours, noted.broken_off
                 self._granted = {(name, b""): own for name, own in noted.public.items()}
             for own in list(self._ours):
                 if await self._inspect(own) is None:
                     del self._ours[own]
+                    self._breaks_off(own)  # by the end of the agent that pulled it
             self._open = True
 
     def _save(self) -> None:
         new = self._file.with_suffix(".new")
         public = {name: own for (name, login), own in self._granted.items() if not login and own in self._ours}
-        new.write_bytes(msgspec.json.encode(_Noted(self._ours, public)))
+        new.write_bytes(msgspec.json.encode(_Noted(self._ours, public, self._broken_off)))
         new.replace(self._file)
 
 

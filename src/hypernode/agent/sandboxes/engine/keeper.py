@@ -31,6 +31,8 @@ from hypernode.agent.sandboxes.engine.kept import Kept
 SWEEP_S: Final = 0.003
 """How often an ending task is looked at until nothing of it is left."""
 SAMPLE_S: Final = 0.05
+LEAVE_S: Final = 2.0
+"""How long the release of a task waits for the last processes to leave its cgroup."""
 CLOSE_S: Final = 10.0
 
 
@@ -99,7 +101,7 @@ class Keeper:
                 task.request_id = 0
             elif task.killing and not task.ended:
                 task.kill()
-        self._groups_left = [task for task in self._groups_left if not task.remove_group()]
+        self._groups_left = [task for task in self._groups_left if not self._left(task)]
 
     def _timeout(self) -> float | None:
         ending = any((t.killing and not t.ended) or (t.request_id and t.pidfd < 0) for t in self._tasks.values())
@@ -200,10 +202,14 @@ class Keeper:
             os.close(root)
 
     def _do_release(self, request: dict[str, Any]) -> None:
+        """Answered once the task's cgroup has gone too, so that another task can have its key. What Podman starts at a
+        container's end takes a moment to leave it; where it never does, the answer comes all the same."""
         task = self._tasks.pop(request["key"], None)
-        if task is not None:
-            self._release(task)
-        self._answer(request["id"], {})
+        if task is None:
+            self._answer(request["id"], {})
+            return
+        task.release_id, task.leaving_until = request["id"], time.monotonic() + LEAVE_S
+        self._release(task)
 
     # ------------------------------------------------------------------------------------------------ small things
 
@@ -216,8 +222,16 @@ class Keeper:
     def _release(self, task: Kept) -> None:
         self._unwatch(task.pidfd)
         task.release()
-        if not task.remove_group():
+        if not self._left(task):
             self._groups_left.append(task)
+
+    def _left(self, task: Kept) -> bool:
+        """Whether nothing of a released task is there any more; whoever released it hears of that."""
+        gone = task.remove_group()
+        if task.release_id and (gone or time.monotonic() > task.leaving_until):
+            self._answer(task.release_id, {})
+            task.release_id = 0
+        return gone
 
     def _answer(self, number: int, message: dict[str, Any]) -> None:
         try:

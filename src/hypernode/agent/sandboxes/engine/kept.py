@@ -28,6 +28,10 @@ class Kept:
         self.key: str = request["key"]
         self.user = user
         self.request_id = 0
+        """Of who waits for its end; 0: nobody."""
+        self.release_id = 0
+        """Of who waits until nothing of it is left, which is until `leaving_until` at most."""
+        self.leaving_until = 0.0
         self.pidfd = -1
         self.killing = False
         self.ended = False
@@ -76,9 +80,8 @@ class Kept:
 
     def networked(self, process: int) -> None:
         """The network of this process, which is in our group, is the task's. Raises OSError if it has ended."""
-        pidfd = os.pidfd_open(process)
-        if not any(self._is_ours(group) for group in cgroup_tree.groups_of(process).values()):
-            os.close(pidfd)
+        pidfd = self._open(process)
+        if pidfd < 0:
             raise ProcessLookupError("the process that has the network has ended")
         self._network = (process, pidfd)
 
@@ -95,9 +98,8 @@ class Kept:
         if process <= 0:
             return
         with contextlib.suppress(OSError, CgroupsUnavailable):
-            pidfd = os.pidfd_open(process)
-            if not any(self._is_ours(group) for group in cgroup_tree.groups_of(process).values()):
-                os.close(pidfd)  # the number is another's by now
+            pidfd = self._open(process)
+            if pidfd < 0:
                 return
             self.pidfd = pidfd
             if self._group is None:
@@ -187,6 +189,19 @@ class Kept:
             os.rmdir(place)
             raise
         self._mounted[volume] = device
+
+    def _open(self, process: int) -> int:
+        """A pidfd of a process of the task; -1 if the number is another's by now. Raises OSError if it has ended."""
+        pidfd = os.pidfd_open(process)
+        try:
+            groups = cgroup_tree.groups_of(process).values()  # fails where the process is reaped meanwhile
+        except OSError:
+            os.close(pidfd)
+            raise
+        if any(self._is_ours(group) for group in groups):
+            return pidfd
+        os.close(pidfd)
+        return -1
 
     def _is_ours(self, group: str) -> bool:
         if self._container and self._container in group:
