@@ -10,7 +10,7 @@ from uuid import UUID
 import msgspec
 
 from hypernode.db.bulk import Writer, insert_rows
-from hypernode.db.pool import Connection
+from hypernode.db.pool import Connection, Pool, run_statement
 from hypernode.db.sql import load_sql
 from hypernode.jobs.endings import Ending, Loss, Ref, Report
 from hypernode.jobs.tally import Tally
@@ -189,13 +189,14 @@ async def requeue(writer: Writer, entries: Sequence[tuple[Ref, int, int, int]]) 
 
 
 async def lease(
-    connection: Connection, leases: Sequence[Lease], sessions: Mapping[str, UUID]
+    pool: Pool, leases: Sequence[Lease], sessions: Mapping[str, UUID]
 ) -> tuple[dict[tuple[UUID, int], int], set[str]]:
-    """Lease tasks to nodes that speak through these sessions. Returns the epoch of each (job, task) that could be
-    leased, and the nodes that are not alive."""
+    """Lease tasks to nodes that speak through these sessions, in a transaction of its own. Returns the epoch of each
+    (job, task) that could be leased, and the nodes that are not alive. Raises CommitUnknown."""
     assignments = [x.assignment for x in leases]
     nodes = sorted({a.node for a in assignments})
-    rows = await connection.fetch(
+    rows = await run_statement(
+        pool,
         _LEASE,
         [a.ready.queue_id for a in assignments],
         [a.ready.job_id for a in assignments],

@@ -81,26 +81,20 @@ class Leases:
         self, assignments: Sequence[Assignment], asks: Mapping[str, Ask], sessions: Mapping[str, UUID]
     ) -> tuple[list[Granted], set[str]]:
         """Make attempts of assignments. Those whose node is no longer alive, whose work was taken by somebody else or
-        whose job has been cancelled are left out. Returns also the nodes that are not alive through these sessions."""
-
+        whose job has been cancelled are left out. Returns also the nodes that are not alive through these sessions.
+        Raises CommitUnknown when leases may exist or not."""
         # A job is never changed, so it can be known before the transaction.
         jobs = await self._documents.find(self._pool, {a.ready.job_id for a in assignments})
         leases = [
             Lease(a, asks[a.node].rate_per_second, asks[a.node].fixed, _deadline_ms(jobs[a.ready.job_id]))
             for a in assignments
         ]
-
-        async def work(connection: Connection) -> tuple[list[Granted], set[str]]:
-            epochs, gone = await store.lease(connection, leases, sessions)
-            granted = [
-                Granted(Ref(a.ready.job_id, a.task, epoch), jobs[a.ready.job_id], a)
-                for a in assignments
-                if (epoch := epochs.get((a.ready.job_id, a.task))) is not None
-            ]
-            await record(connection, [_leased(grant) for grant in granted])
-            return granted, gone
-
-        granted, gone = await run_transaction(self._pool, work)
+        epochs, gone = await store.lease(self._pool, leases, sessions)
+        granted = [
+            Granted(Ref(a.ready.job_id, a.task, epoch), jobs[a.ready.job_id], a)
+            for a in assignments
+            if (epoch := epochs.get((a.ready.job_id, a.task))) is not None
+        ]
         self._hints.events.give({grant.job.project_id for grant in granted})
         return granted, gone
 
@@ -138,11 +132,6 @@ class Leases:
 def _deadline_ms(job: KnownJob) -> int:
     """From its lease on, when an attempt must have ended."""
     return limits.PREPARE_MS + job.document.timeout_s * 1000 + limits.REPORT_GRACE_MS
-
-
-def _leased(grant: Granted) -> Event:
-    ref = grant.ref
-    return Event(grant.job.project_id, "task.leased", ref.job_id, ref.task, ref.epoch, grant.node)
 
 
 def _same(known: Ready | None, row: Any) -> bool:
