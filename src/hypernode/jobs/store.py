@@ -38,6 +38,10 @@ class NewJob(msgspec.Struct, frozen=True):
     turn_s: float
     """How long after its submission its turn comes."""
 
+    def turn_at(self, submitted_at: datetime) -> datetime:
+        """When its turn comes."""
+        return submitted_at + timedelta(seconds=self.turn_s)
+
 
 class Lease(msgspec.Struct, frozen=True):
     """An attempt to be written: an assignment with the terms it is made on."""
@@ -97,7 +101,7 @@ async def insert_documents(writer: Writer, documents: Mapping[ContentId, bytes])
 
 
 async def insert_jobs(writer: Writer, jobs: Sequence[NewJob], at: datetime) -> None:
-    """Write jobs, submitted `at` by the database's clock, each with its ready work: one range, however large."""
+    """Write jobs, submitted `at` by the database's clock."""
     made = [
         (
             j.id,
@@ -113,8 +117,13 @@ async def insert_jobs(writer: Writer, jobs: Sequence[NewJob], at: datetime) -> N
         )
         for j in jobs
     ]
-    ready = [(j.id, 0, j.size, at, j.shape, j.cap, j.project_id, at + timedelta(seconds=j.turn_s)) for j in jobs]
     await insert_rows(writer, "job", _JOB, queries.insert_jobs, made)
+
+
+async def insert_ready(writer: Writer, jobs: Sequence[NewJob], at: datetime) -> None:
+    """Write the ready work of new jobs: one range a job, however large. Unless there are so many that they go by COPY,
+    `id` and `job_id` of each are returned."""
+    ready = [(j.id, 0, j.size, at, j.shape, j.cap, j.project_id, j.turn_at(at)) for j in jobs]
     await insert_rows(writer, "queue", _READY, queries.insert_ready, ready)
 
 

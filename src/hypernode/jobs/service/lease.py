@@ -17,6 +17,7 @@ from hypernode.events.service import record
 from hypernode.jobs import store
 from hypernode.jobs.endings import Ref
 from hypernode.jobs.service.documents import Documents, KnownJob
+from hypernode.jobs.service.fresh import Fresh
 from hypernode.jobs.service.lines import Lines
 from hypernode.jobs.store import Lease
 from hypernode.kernel import limits
@@ -45,9 +46,10 @@ class Granted(msgspec.Struct, frozen=True):
 class Leases:
     """Ready work and the leases made of it."""
 
-    def __init__(self, pool: Pool, documents: Documents, hints: Hints) -> None:
+    def __init__(self, pool: Pool, documents: Documents, fresh: Fresh, hints: Hints) -> None:
         self._pool = pool
         self._documents = documents
+        self._fresh = fresh
         self._hints = hints
         self._lines = Lines(pool)
         self._page: dict[int, Ready] = {}
@@ -57,12 +59,17 @@ class Leases:
         )
 
     async def ready(self, without_shapes: Sequence[int], limit: int) -> list[Ready]:
-        """Work that could be leased now: the front of every project's line, leaving out some shapes."""
+        """Work that could be leased now: the front of every project's line, leaving out some shapes. By a look at the
+        queue, unless nothing waits but what has just come in."""
+        if not without_shapes and (fresh := self._fresh.take()):
+            return fresh
+        self._fresh.begin_look()
         rows = await self._lines.look(without_shapes, limit)
-        fresh = [row for row in rows if not _same(self._page.get(row["id"]), row)]
-        jobs = await self._documents.find(self._pool, {row["job_id"] for row in fresh})
+        self._fresh.end_look(empty=self._lines.empty)
+        new = [row for row in rows if not _same(self._page.get(row["id"]), row)]
+        jobs = await self._documents.find(self._pool, {row["job_id"] for row in new})
         page = self._page
-        for row in fresh:
+        for row in new:
             page[row["id"]] = Ready(
                 queue_id=row["id"],
                 job_id=row["job_id"],

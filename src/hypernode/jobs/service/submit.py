@@ -13,7 +13,7 @@ import msgspec
 from hypernode.artifacts.service import ArtifactService
 from hypernode.db.batch import Batcher
 from hypernode.db.bulk import together
-from hypernode.db.pool import Connection, Pool, run_transaction
+from hypernode.db.pool import CommitUnknown, Connection, Pool, run_transaction
 from hypernode.db.uuids import uuid_of
 from hypernode.events.hints import Hints
 from hypernode.events.model import Event
@@ -21,6 +21,7 @@ from hypernode.events.service import record
 from hypernode.jobs import store
 from hypernode.jobs.model import JobDocument, bounded
 from hypernode.jobs.service.documents import Documents, KnownJob
+from hypernode.jobs.service.fresh import Fresh
 from hypernode.kernel import limits
 from hypernode.kernel.canonical import ContentId, content_id
 from hypernode.kernel.errors import HypernodeError, InsufficientFunds
@@ -29,7 +30,7 @@ from hypernode.kernel.money import show
 from hypernode.ledger import service as ledger_service
 from hypernode.ledger.service import Ledger
 from hypernode.market.fairness import delay_of
-from hypernode.market.model import demand_of
+from hypernode.market.model import Ready, demand_of, needs_of
 from hypernode.tenancy.model import Idempotency
 from hypernode.tenancy.service import find_answers, remember_answers
 
@@ -68,12 +69,13 @@ class Submissions:
     """Takes jobs. Concurrent submissions are written together."""
 
     def __init__(
-        self, pool: Pool, ledger: Ledger, artifacts: ArtifactService, documents: Documents, hints: Hints
+        self, pool: Pool, ledger: Ledger, artifacts: ArtifactService, documents: Documents, fresh: Fresh, hints: Hints
     ) -> None:
         self._pool = pool
         self._ledger = ledger
         self._artifacts = artifacts
         self._documents = documents
+        self._fresh = fresh
         self._hints = hints
         self._batcher: Batcher[Submission, Taken] = Batcher(
             self._flush,
@@ -136,17 +138,24 @@ class Submissions:
         await self._batcher.close()
 
     async def _flush(self, items: list[Submission]) -> list[Taken | Exception]:
-        answers = await run_transaction(self._pool, lambda connection: self._write(connection, items))
+        try:
+            answers, ready = await run_transaction(self._pool, lambda connection: self._write(connection, items))
+        except CommitUnknown:
+            self._fresh.put(None)
+            raise
         self._documents.stored(
             item.content_id
             for item, answer in zip(items, answers, strict=True)
             if isinstance(answer, Taken) and answer.submitted_at is not None
         )
+        self._fresh.put(ready)
         self._hints.ready.give()
         self._hints.events.give({item.project_id for item in items})
         return answers
 
-    async def _write(self, connection: Connection, items: list[Submission]) -> list[Taken | Exception]:
+    async def _write(
+        self, connection: Connection, items: list[Submission]
+    ) -> tuple[list[Taken | Exception], list[Ready] | None]:
         earlier = await find_answers(connection, [(i.project_id, i.idempotency) for i in items if i.idempotency])
         projects = {item.project_id for item in items}
         await self._ledger.know(connection, projects)
@@ -172,11 +181,12 @@ class Submissions:
             earlier.add(item.project_id, item.idempotency, job_id)
             taken.append((job_id, item))
             answers.append(Taken(job_id, at))
-        if taken:
-            await self._insert(connection, taken, at)
-        return answers
+        return answers, await self._insert(connection, taken, at) if taken else []
 
-    async def _insert(self, connection: Connection, taken: list[tuple[UUID, Submission]], at: datetime) -> None:
+    async def _insert(
+        self, connection: Connection, taken: list[tuple[UUID, Submission]], at: datetime
+    ) -> list[Ready] | None:
+        demands = [demand_of(item.document, item.document.cap) for _, item in taken]
         jobs = [
             store.NewJob(
                 id=job_id,
@@ -186,10 +196,10 @@ class Submissions:
                 labels=item.document.labels,
                 size=item.document.size,
                 cap=item.document.cap,
-                shape=demand_of(item.document, item.document.cap).shape,
+                shape=demand.shape,
                 turn_s=delay_of(item.document.priority, item.document.timeout_s),
             )
-            for job_id, item in taken
+            for (job_id, item), demand in zip(taken, demands, strict=True)
         ]
         new = {item.content_id: item.data for _, item in taken if not self._documents.is_stored(item.content_id)}
         holds = [move for job_id, item in taken for move in self._ledger.hold(item.project_id, job_id, item.hold)]
@@ -200,5 +210,23 @@ class Submissions:
             await record(writes, [Event(item.project_id, "job.submitted", job_id) for job_id, item in taken])
             await ledger_service.post(writes, holds)
             await remember_answers(writes, made)
+            await store.insert_ready(writes, jobs, at)  # the last, since its rows are wanted
         for job_id, item in taken:
             self._documents.remember(job_id, KnownJob(item.project_id, item.data, item.document))
+        queued = {row["job_id"]: row["id"] for row in writes.rows}
+        if len(queued) < len(jobs):
+            return None
+        return [
+            Ready(
+                queue_id=queued[job.id],
+                job_id=job.id,
+                first=0,
+                beyond=job.size,
+                demand=demand,
+                shape=job.shape,
+                project=job.project_id,
+                rank=job.turn_at(at).timestamp(),
+                needs=needs_of(item.document),
+            )
+            for job, demand, (_, item) in zip(jobs, demands, taken, strict=True)
+        ]
