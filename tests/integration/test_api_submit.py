@@ -3,6 +3,7 @@
 import asyncio
 import hashlib
 import json
+from collections.abc import Coroutine
 
 import httpx
 import msgspec
@@ -77,6 +78,27 @@ async def test_concurrent_duplicates_make_one_job(net: Network, http: httpx.Asyn
     assert {answer.status_code for answer in answers} == {201}
     assert len({answer.json()["id"] for answer in answers}) == 1
     assert len((await http.get("/jobs")).json()["items"]) == 1
+
+
+async def test_who_comes_together_with_a_repeated_request_is_taken_once(net: Network, http: httpx.AsyncClient) -> None:
+    def keyed(key: str) -> Coroutine[None, None, httpx.Response]:
+        return http.post("/jobs", json=job(), headers={"idempotency-key": key})
+
+    first = (await keyed("k0")).json()["id"]
+    for number in range(3):  # at once, while the others wait, and then while repetition is reckoned with
+        answers = await asyncio.gather(keyed("k0"), *(keyed(f"k{number}-{one}") for one in range(8)))
+        assert {answer.status_code for answer in answers} == {201} and answers[0].json()["id"] == first
+    assert (await net.admin.ledger()).transfers == 1 + 1 + 3 * 8
+
+
+async def test_a_repeated_request_is_answered_though_the_money_is_gone(net: Network, http: httpx.AsyncClient) -> None:
+    document, headers = job(cap=FUNDS), {"idempotency-key": "k1"}
+    first = await http.post("/jobs", json=document, headers=headers)
+    again = await http.post("/jobs", json=document, headers=headers)
+    assert (again.status_code, again.json()["id"]) == (201, first.json()["id"])
+    problem(
+        await http.post("/jobs", json=document, headers={"idempotency-key": "k2"}), 402, "ledger.insufficient_funds"
+    )
 
 
 async def test_two_projects_may_use_the_same_key(

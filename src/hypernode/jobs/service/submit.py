@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Final
@@ -32,8 +33,10 @@ from hypernode.ledger.service import Ledger
 from hypernode.market.fairness import delay_of
 from hypernode.market.model import Ready, demand_of, needs_of
 from hypernode.tenancy.model import Idempotency
-from hypernode.tenancy.service import find_answers, remember_answers
+from hypernode.tenancy.service import Answers, find_answers, remember_answers
 
+REPETITION_S: Final = 1.0
+"""For how long after a request that was repeated others may be."""
 _ISOLATE: Final = (asyncpg.IntegrityConstraintViolationError, asyncpg.DataError)
 
 
@@ -76,6 +79,7 @@ class Submissions:
         self._artifacts = artifacts
         self._documents = documents
         self._fresh = fresh
+        self._repeated_until = 0.0
         self._hints = hints
         self._batcher: Batcher[Submission, Taken] = Batcher(
             self._flush,
@@ -139,7 +143,7 @@ class Submissions:
 
     async def _flush(self, items: list[Submission]) -> list[Taken | Exception]:
         try:
-            answers, ready = await run_transaction(self._pool, lambda connection: self._write(connection, items))
+            answers, ready = await self._take(items)
         except CommitUnknown:
             self._fresh.put(None)
             raise
@@ -153,13 +157,38 @@ class Submissions:
         self._hints.events.give({item.project_id for item in items})
         return answers
 
+    async def _take(self, items: list[Submission]) -> tuple[list[Taken | Exception], list[Ready] | None]:
+        """The answers, and the work that is ready now (None if that is not known).
+
+        Hardly any request comes twice, so the database's refusal to keep a key again is what tells of one that does.
+        From then on earlier answers are looked for first, for a while: repetition costs others one attempt, no more.
+        """
+        if time.monotonic() >= self._repeated_until:
+            try:
+                return await run_transaction(self._pool, lambda connection: self._write(connection, items, look=False))
+            except asyncpg.UniqueViolationError as error:
+                if error.table_name != "idempotency":
+                    raise
+                self._repeated_until = time.monotonic() + REPETITION_S
+        return await run_transaction(self._pool, lambda connection: self._write(connection, items, look=True))
+
     async def _write(
-        self, connection: Connection, items: list[Submission]
+        self, connection: Connection, items: list[Submission], *, look: bool
     ) -> tuple[list[Taken | Exception], list[Ready] | None]:
-        earlier = await find_answers(connection, [(i.project_id, i.idempotency) for i in items if i.idempotency])
+        keys = [(item.project_id, item.idempotency) for item in items if item.idempotency]
         projects = {item.project_id for item in items}
         await self._ledger.know(connection, projects)
         available, at = await ledger_service.lock_available(connection, list(projects))
+        earlier = await find_answers(connection, keys) if look else Answers([])
+        answers, taken = self._decide(items, earlier, dict(available), at)
+        if not look and any(isinstance(answer, Exception) for answer in answers):
+            # What would be refused may have been taken before.
+            answers, taken = self._decide(items, await find_answers(connection, keys), available, at)
+        return answers, await self._insert(connection, taken, at) if taken else []
+
+    def _decide(
+        self, items: list[Submission], earlier: Answers, available: dict[UUID, int], at: datetime
+    ) -> tuple[list[Taken | Exception], list[tuple[UUID, Submission]]]:
         answers: list[Taken | Exception] = []
         taken: list[tuple[UUID, Submission]] = []
         for item in items:
@@ -181,7 +210,7 @@ class Submissions:
             earlier.add(item.project_id, item.idempotency, job_id)
             taken.append((job_id, item))
             answers.append(Taken(job_id, at))
-        return answers, await self._insert(connection, taken, at) if taken else []
+        return answers, taken
 
     async def _insert(
         self, connection: Connection, taken: list[tuple[UUID, Submission]], at: datetime
