@@ -10,9 +10,14 @@ import msgspec
 
 from fakes.network import FUNDS, Network, job, problem
 from fakes.node import CAPABILITIES
-from hypernode.jobs.model import identify, parse
+from hypernode.events.hints import Hints
+from hypernode.jobs.model import encode, identify, parse
+from hypernode.jobs.service.documents import Documents
+from hypernode.jobs.service.fresh import Fresh
+from hypernode.jobs.service.submit import Submissions, prepare
 from hypernode.kernel import limits
 from hypernode.nodes.model import Ask
+from hypernode.tenancy.model import Idempotency
 
 YAML = b"""
 version: 1
@@ -99,6 +104,17 @@ async def test_a_repeated_request_is_answered_though_the_money_is_gone(net: Netw
     problem(
         await http.post("/jobs", json=document, headers={"idempotency-key": "k2"}), 402, "ledger.insufficient_funds"
     )
+
+
+async def test_two_coordinators_that_get_the_same_request_make_one_job(net: Network) -> None:
+    services = net.services
+    document = parse(job())
+    project_id = await services.tenancy.project("client")
+    one = prepare(project_id, document, encode(document), Idempotency("k", b"f" * 32))
+    both = [Submissions(net.pool, services.ledger, services.artifacts, Documents(), Fresh(), Hints()) for _ in range(2)]
+    taken = await asyncio.gather(*(submissions.submit(one) for submissions in both))
+    assert taken[0].job_id == taken[1].job_id
+    assert (await net.admin.ledger()).transfers == 2  # the deposit and one hold
 
 
 async def test_two_projects_may_use_the_same_key(
