@@ -16,6 +16,7 @@ from hypernode.jobs.service.documents import Documents
 from hypernode.jobs.service.fresh import Fresh
 from hypernode.jobs.service.submit import Submissions, prepare
 from hypernode.kernel import limits
+from hypernode.ledger.service import lock_available
 from hypernode.nodes.model import Ask
 from hypernode.tenancy.model import Idempotency
 
@@ -112,7 +113,14 @@ async def test_two_coordinators_that_get_the_same_request_make_one_job(net: Netw
     project_id = await services.tenancy.project("client")
     one = prepare(project_id, document, encode(document), Idempotency("k", b"f" * 32))
     both = [Submissions(net.pool, services.ledger, services.artifacts, Documents(), Fresh(), Hints()) for _ in range(2)]
-    taken = await asyncio.gather(*(submissions.submit(one) for submissions in both))
+    waiting = "select count(*) from pg_stat_activity where wait_event_type = 'Lock'"
+    async with net.pool.acquire() as holder, holder.transaction():
+        await lock_available(holder, [project_id])
+        twins = asyncio.gather(*(submissions.submit(one) for submissions in both))
+        async with asyncio.timeout(30):
+            while await holder.fetchval(waiting) < 2:
+                await asyncio.sleep(0.01)
+    taken = await twins
     assert taken[0].job_id == taken[1].job_id
     assert (await net.admin.ledger()).transfers == 2  # the deposit and one hold
 
