@@ -48,18 +48,18 @@ leased as (
 begun as (
     update job set started = true, state = 'running' where id in (select job_id from leased) and not started
 ),
+granted as materialized (
+    select w.*, l.epoch, o.project_id
+    from wanted w join leased l on l.job_id = w.job_id and l.index = w.task join open o on o.id = w.job_id
+),
 attempts as (
     insert into attempt (job_id, task, epoch, node, state, leased_at, deadline_at, rate, fixed, remaining_cap)
-    select w.job_id, w.task, l.epoch, w.node, 'leased', now(), now() + w.deadline_ms * interval '1 ms', w.rate, w.fixed,
-           w.remaining_cap
-    from wanted w join leased l on l.job_id = w.job_id and l.index = w.task
+    select job_id, task, epoch, node, 'leased', now(), now() + deadline_ms * interval '1 ms', rate, fixed, remaining_cap
+    from granted
 ),
 said as (
     insert into event (project_id, kind, job_id, task, epoch, node)
-    select o.project_id, 'task.leased', w.job_id, w.task, l.epoch, w.node
-    from wanted w
-    join leased l on l.job_id = w.job_id and l.index = w.task
-    join open o on o.id = w.job_id
+    select project_id, 'task.leased', job_id, task, epoch, node from granted
 )
 select w.job_id, w.task, l.epoch, a.node is not null as alive, w.node
 from wanted w
