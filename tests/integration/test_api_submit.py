@@ -3,15 +3,22 @@
 import asyncio
 import hashlib
 import json
+from collections.abc import Coroutine
 
 import httpx
 import msgspec
 
 from fakes.network import FUNDS, Network, job, problem
 from fakes.node import CAPABILITIES
-from hypernode.jobs.model import identify, parse
+from hypernode.events.hints import Hints
+from hypernode.jobs.model import encode, identify, parse
+from hypernode.jobs.service.documents import Documents
+from hypernode.jobs.service.fresh import Fresh
+from hypernode.jobs.service.submit import Submissions, prepare
 from hypernode.kernel import limits
+from hypernode.ledger.service import lock_available
 from hypernode.nodes.model import Ask
+from hypernode.tenancy.model import Idempotency
 
 YAML = b"""
 version: 1
@@ -77,6 +84,45 @@ async def test_concurrent_duplicates_make_one_job(net: Network, http: httpx.Asyn
     assert {answer.status_code for answer in answers} == {201}
     assert len({answer.json()["id"] for answer in answers}) == 1
     assert len((await http.get("/jobs")).json()["items"]) == 1
+
+
+async def test_who_comes_together_with_a_repeated_request_is_taken_once(net: Network, http: httpx.AsyncClient) -> None:
+    def keyed(key: str) -> Coroutine[None, None, httpx.Response]:
+        return http.post("/jobs", json=job(), headers={"idempotency-key": key})
+
+    first = (await keyed("k0")).json()["id"]
+    for number in range(3):  # at once, while the others wait, and then while repetition is reckoned with
+        answers = await asyncio.gather(keyed("k0"), *(keyed(f"k{number}-{one}") for one in range(8)))
+        assert {answer.status_code for answer in answers} == {201} and answers[0].json()["id"] == first
+    assert (await net.admin.ledger()).transfers == 1 + 1 + 3 * 8
+
+
+async def test_a_repeated_request_is_answered_though_the_money_is_gone(net: Network, http: httpx.AsyncClient) -> None:
+    document, headers = job(cap=FUNDS), {"idempotency-key": "k1"}
+    first = await http.post("/jobs", json=document, headers=headers)
+    again = await http.post("/jobs", json=document, headers=headers)
+    assert (again.status_code, again.json()["id"]) == (201, first.json()["id"])
+    problem(
+        await http.post("/jobs", json=document, headers={"idempotency-key": "k2"}), 402, "ledger.insufficient_funds"
+    )
+
+
+async def test_two_coordinators_that_get_the_same_request_make_one_job(net: Network) -> None:
+    services = net.services
+    document = parse(job())
+    project_id = await services.tenancy.project("client")
+    one = prepare(project_id, document, encode(document), Idempotency("k", b"f" * 32))
+    both = [Submissions(net.pool, services.ledger, services.artifacts, Documents(), Fresh(), Hints()) for _ in range(2)]
+    waiting = "select count(*) from pg_stat_activity where wait_event_type = 'Lock'"
+    async with net.pool.acquire() as holder, holder.transaction():
+        await lock_available(holder, [project_id])
+        twins = asyncio.gather(*(submissions.submit(one) for submissions in both))
+        async with asyncio.timeout(30):
+            while await holder.fetchval(waiting) < 2:
+                await asyncio.sleep(0.01)
+    taken = await twins
+    assert taken[0].job_id == taken[1].job_id
+    assert (await net.admin.ledger()).transfers == 2  # the deposit and one hold
 
 
 async def test_two_projects_may_use_the_same_key(

@@ -37,6 +37,17 @@ async def test_each_statement_gets_its_own_arguments_by_one_way(connection):
     assert [one.query.startswith("with part_0") for one in sent if "insert into" in one.query] == [True]
 
 
+async def test_what_the_last_returns_is_given_back(connection):
+    async with together(connection) as writes:
+        await insert_rows(writes, "a", ("x", "y"), INSERT_A, [(1, "one")])
+        await insert_rows(writes, "b", ("x",), f"{INSERT_B} returning x * 2 as twice", [(7,), (8,)])
+    assert [row["twice"] for row in writes.rows] == [14, 16]
+    async with together(connection) as writes:
+        await insert_rows(writes, "b", ("x",), f"{INSERT_B} returning x", [(9,)])
+        await insert_rows(writes, "a", ("x", "y"), INSERT_A, [(2, "two")])
+    assert writes.rows == []
+
+
 async def test_nothing_remains_if_one_of_them_fails(connection):
     async def both():
         async with together(connection) as writes:

@@ -7,7 +7,15 @@ import asyncpg
 import msgspec
 import pytest
 
-from hypernode.db.pool import CommitUnknown, create_pool, is_ready, run_transaction, transaction, with_database
+from hypernode.db.pool import (
+    CommitUnknown,
+    create_pool,
+    is_ready,
+    run_statement,
+    run_transaction,
+    transaction,
+    with_database,
+)
 from hypernode.kernel.errors import Unavailable
 
 
@@ -110,6 +118,30 @@ async def test_connection_lost_before_commit_is_tried_again(table):
 
     assert await run_transaction(table, work) == 2
     assert await table.fetchval("SELECT n FROM counter WHERE id = 1") == 1
+
+
+async def test_a_statement_by_itself_is_tried_again_when_it_is_deadlocked(table):
+    both = (
+        "UPDATE counter SET n = n + 1 FROM (SELECT id FROM counter ORDER BY id FOR UPDATE) held "
+        "WHERE counter.id = held.id RETURNING n"
+    )
+    async with table.acquire() as other, other.transaction():
+        await other.execute("UPDATE counter SET n = n + 10 WHERE id = 2")
+        waiting = asyncio.create_task(run_statement(table, both))
+        while not await other.fetchval("SELECT count(*) FROM pg_locks WHERE NOT granted"):
+            await asyncio.sleep(0.01)
+        await other.execute("UPDATE counter SET n = n + 10 WHERE id = 1")  # what began to wait first must give way
+    assert sorted(row["n"] for row in await waiting) == [11, 11]
+
+
+async def test_a_statement_whose_connection_is_lost_may_be_committed(table):
+    running = asyncio.create_task(run_statement(table, "SELECT pg_sleep(30)"))
+    victim = "SELECT pid FROM pg_stat_activity WHERE query = 'SELECT pg_sleep(30)' AND state = 'active'"
+    while (pid := await table.fetchval(victim)) is None:
+        await asyncio.sleep(0.01)
+    await table.execute("SELECT pg_terminate_backend($1, 5000)", pid)
+    with pytest.raises(CommitUnknown):
+        await running
 
 
 @pytest.mark.parametrize("idempotent", [False, True])

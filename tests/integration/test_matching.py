@@ -2,12 +2,15 @@
 `explain` says what stands before a job that waits."""
 
 import asyncio
+from unittest.mock import AsyncMock
 
 import httpx
 import msgspec
+import pytest
 
 from fakes.network import Network, job, sse
 from fakes.node import CAPABILITIES, WAIT_S, FakeNode, uuid_of
+from hypernode.db.bulk import COPY_ROWS
 from hypernode.protocol import messages
 
 ONE_SLOT = msgspec.structs.replace(CAPABILITIES, slots=1)
@@ -56,6 +59,40 @@ async def test_a_look_at_the_queue_is_shared_out_between_those_who_wait(net: Net
     projects = [one.project for one in both]
     assert sorted(projects.count(project) for project in set(projects)) == [2, 3]
     assert len(await leases.ready([], 1)) == 2  # but one of each
+
+
+async def test_what_comes_in_where_nothing_waits_is_known_without_a_look(
+    net: Network, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    leases = net.services._leases
+    look = AsyncMock(side_effect=leases._lines.look)
+    monkeypatch.setattr(leases._lines, "look", look)
+    assert await leases.ready([], 6) == []
+    first, second = await submit(net.http(), array={"size": 3}, priority=1), await submit(net.http())
+    handed = await leases.ready([], 6)
+    assert [str(one.job_id) for one in handed] == [first, second] and look.await_count == 1
+    assert await leases.ready([], 6) == handed and look.await_count == 2  # exactly what a look finds
+    third = await submit(net.http(), priority=2)
+    assert [str(one.job_id) for one in await leases.ready([], 6)] == [third, first, second]
+    assert look.await_count == 3
+
+
+async def test_only_a_look_tells_whose_turn_it_is_when_anything_waits_or_is_not_known(
+    net: Network, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    leases = net.services._leases
+    look = AsyncMock(side_effect=leases._lines.look)
+    monkeypatch.setattr(leases._lines, "look", look)
+    await submit(net.http())
+    await net.pool.execute("update queue set ready_at = clock_timestamp() + interval '1 hour'")
+    assert await leases.ready([], 6) == []  # but there is a line
+    fresh = await submit(net.http())
+    assert [str(one.job_id) for one in await leases.ready([], 6)] == [fresh] and look.await_count == 2
+    await net.pool.execute("delete from queue")
+    assert await leases.ready([], 6) == []
+    many = {"jobs": [job(outputs=())] * COPY_ROWS}
+    assert (await net.http().post("/jobs/batch", json=many)).status_code == 201
+    assert len(await leases.ready([], 100)) == COPY_ROWS and look.await_count == 4
 
 
 async def test_priority_orders_the_jobs_of_a_project(net: Network) -> None:

@@ -32,6 +32,7 @@ from hypernode.jobs.service.attempts import Attempts
 from hypernode.jobs.service.cancel import Cancels, LiveAttempt
 from hypernode.jobs.service.documents import Documents
 from hypernode.jobs.service.end import Endings
+from hypernode.jobs.service.fresh import Fresh
 from hypernode.jobs.service.images import Images
 from hypernode.jobs.service.intake import Intake
 from hypernode.jobs.service.jobs import Jobs
@@ -62,6 +63,7 @@ class Services:
         self.sessions: Final = Sessions()
         hints = Hints()
         documents = Documents()
+        fresh = Fresh()
         self.ledger: Final = Ledger(pool)
         self.tenancy: Final = Tenancy(pool)
         self.nodes: Final = Nodes(pool, hints, key, settings.addresses or (settings.url,), fingerprint)
@@ -71,10 +73,10 @@ class Services:
         self.secrets: Final = Secrets(pool, hints, load_sealer(settings.data))
         self.logs: Final = LogStore(settings.data)
         self.attempts: Final = Attempts(pool, documents)
-        self._submissions = Submissions(pool, self.ledger, self.artifacts, documents, hints)
+        self._submissions = Submissions(pool, self.ledger, self.artifacts, documents, fresh, hints)
         resolve = functools.partial(registry.resolve, reach=_reach(settings.registries))
         intake = Intake(self._submissions, self.market, Images(self.secrets, resolve))
-        self._leases = Leases(pool, documents, hints)
+        self._leases = Leases(pool, documents, fresh, hints)
         self._endings = Endings(pool, self.ledger, self.artifacts, documents, hints, key)
         reports = Reports(self._leases, self._endings, self.logs, self.sessions, hints, self.metrics)
         self.jobs: Final = Jobs(

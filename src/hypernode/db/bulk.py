@@ -34,6 +34,8 @@ class Together:
     """Statements that are sent as one. See `together`."""
 
     def __init__(self, connection: Connection) -> None:
+        self.rows: list[Any] = []
+        """Once they are sent: what the last of them returns."""
         self._connection = connection
         self._statements: list[str] = []
         self._arguments: list[Any] = []
@@ -52,7 +54,7 @@ class Together:
     async def send(self) -> None:
         """Execute what was collected."""
         if self._statements:
-            await self._connection.execute(_joined(tuple(self._statements)), *self._arguments)
+            self.rows = await self._connection.fetch(_joined(tuple(self._statements)), *self._arguments)
 
 
 @asynccontextmanager
@@ -61,7 +63,7 @@ async def together(connection: Connection) -> AsyncIterator[Together]:
 
     For single INSERT, UPDATE and DELETE statements that do not see each other: all of them see the rows as they were
     before the first, no two may change the same row, and triggers after statements run when all are done. Fails as a
-    whole with the error of whichever failed.
+    whole with the error of whichever failed. What the last statement returns is in `rows` after the block.
     """
     writes = Together(connection)
     yield writes
@@ -70,15 +72,18 @@ async def together(connection: Connection) -> AsyncIterator[Together]:
 
 @lru_cache(maxsize=64)
 def _joined(statements: tuple[str, ...]) -> str:
-    """One statement of several, the parameters of each counted on from those before. Always the same text for the same
-    statements, so that it is prepared once."""
+    """One statement of several, the parameters of each counted on from those before, which returns what the last does.
+    Always the same text for the same statements, so that it is prepared once."""
     parts: list[str] = []
     taken = 0
     for statement in statements:
         part, count = _counted_from(taken, _COMMENT.sub("", statement))
-        parts.append(f"part_{len(parts)} as ({part})")
+        parts.append(part)
         taken += count
-    return statements[0] if len(statements) == 1 else f"with {', '.join(parts)} select"
+    *others, last = parts
+    if not others:
+        return statements[0]
+    return f"with {', '.join(f'part_{number} as ({part})' for number, part in enumerate(others))} {last}"
 
 
 def _counted_from(taken: int, statement: str) -> tuple[str, int]:

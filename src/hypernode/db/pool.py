@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from typing import Any, Final, Literal, TypeAlias, TypeVar
 from urllib.parse import urlsplit, urlunsplit
@@ -155,9 +155,22 @@ async def run_transaction(
     (its writes are conditional on keys of their own). Raises `Unavailable` when the attempts are used up, and
     whatever `work` raises besides.
     """
+    return await _persist(lambda: _attempt(pool, work, isolation), idempotent, attempts, chance)
+
+
+async def run_statement(pool: Pool, query: str, *args: Any) -> list[Any]:
+    """The rows of one statement that is a transaction of its own: beginning and end take no ways to the database.
+
+    Tried again as by `run_transaction`, with the same errors; a connection that is lost meanwhile leaves open whether
+    it was committed, and is a CommitUnknown.
+    """
+    return await _persist(lambda: _attempt_statement(pool, query, args), False, ATTEMPTS, random.random)
+
+
+async def _persist(once: Callable[[], Awaitable[T]], idempotent: bool, attempts: int, chance: Callable[[], float]) -> T:
     for attempt in range(1, attempts + 1):
         try:
-            return await _attempt(pool, work, isolation)
+            return await once()
         except CommitUnknown as error:
             if not idempotent:
                 raise
@@ -192,6 +205,17 @@ async def _attempt(pool: Pool, work: Callable[[Connection], Awaitable[T]], isola
         except LOST as error:
             raise CommitUnknown(str(error)) from error
         return result
+
+
+async def _attempt_statement(pool: Pool, query: str, args: Sequence[Any]) -> list[Any]:
+    async with pool.acquire() as connection:
+        try:
+            rows: list[Any] = await connection.fetch(query, *args)
+        except LOST as error:
+            if not is_lost(error):
+                raise
+            raise CommitUnknown(str(error)) from error
+        return rows
 
 
 def is_lost(error: BaseException) -> bool:

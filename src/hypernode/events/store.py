@@ -1,4 +1,5 @@
-"""The statements of events. No other room reads or writes their table."""
+"""The statements of events. No other room reads or writes their table, but for `task.leased`, which the statement that
+leases writes itself."""
 
 from __future__ import annotations
 

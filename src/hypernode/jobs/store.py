@@ -10,7 +10,7 @@ from uuid import UUID
 import msgspec
 
 from hypernode.db.bulk import Writer, insert_rows
-from hypernode.db.pool import Connection
+from hypernode.db.pool import Connection, Pool, run_statement
 from hypernode.db.sql import load_sql
 from hypernode.jobs.endings import Ending, Loss, Ref, Report
 from hypernode.jobs.tally import Tally
@@ -38,6 +38,10 @@ class NewJob(msgspec.Struct, frozen=True):
     shape: int
     turn_s: float
     """How long after its submission its turn comes."""
+
+    def turn_at(self, submitted_at: datetime) -> datetime:
+        """When its turn comes."""
+        return submitted_at + timedelta(seconds=self.turn_s)
 
 
 class Lease(msgspec.Struct, frozen=True):
@@ -101,8 +105,7 @@ async def insert_documents(writer: Writer, documents: Mapping[ContentId, bytes])
 
 
 async def insert_jobs(writer: Writer, jobs: Sequence[NewJob], at: datetime, shares: Shares) -> None:
-    """Write jobs, submitted `at` by the database's clock, each with its ready work: one range, however large. Their
-    prices will be split by `shares`."""
+    """Write jobs, submitted `at` by the database's clock. Their prices will be split by `shares`."""
     parts = shares.treasury_bps, shares.incentive_bps, shares.stakers_bps
     made = [
         (
@@ -120,8 +123,13 @@ async def insert_jobs(writer: Writer, jobs: Sequence[NewJob], at: datetime, shar
         )
         for j in jobs
     ]
-    ready = [(j.id, 0, j.size, at, j.shape, j.cap, j.project_id, at + timedelta(seconds=j.turn_s)) for j in jobs]
     await insert_rows(writer, "job", _JOB, queries.insert_jobs, made)
+
+
+async def insert_ready(writer: Writer, jobs: Sequence[NewJob], at: datetime) -> None:
+    """Write the ready work of new jobs: one range a job, however large. Unless there are so many that they go by COPY,
+    `id` and `job_id` of each are returned."""
+    ready = [(j.id, 0, j.size, at, j.shape, j.cap, j.project_id, j.turn_at(at)) for j in jobs]
     await insert_rows(writer, "queue", _READY, queries.insert_ready, ready)
 
 
@@ -196,13 +204,14 @@ async def requeue(writer: Writer, entries: Sequence[tuple[Ref, int, int, int]]) 
 
 
 async def lease(
-    connection: Connection, leases: Sequence[Lease], sessions: Mapping[str, UUID]
+    pool: Pool, leases: Sequence[Lease], sessions: Mapping[str, UUID]
 ) -> tuple[dict[tuple[UUID, int], int], set[str]]:
-    """Lease tasks to nodes that speak through these sessions. Returns the epoch of each (job, task) that could be
-    leased, and the nodes that are not alive."""
+    """Lease tasks to nodes that speak through these sessions, in a transaction of its own. Returns the epoch of each
+    (job, task) that could be leased, and the nodes that are not alive. Raises CommitUnknown."""
     assignments = [x.assignment for x in leases]
     nodes = sorted({a.node for a in assignments})
-    rows = await connection.fetch(
+    rows = await run_statement(
+        pool,
         _LEASE,
         [a.ready.queue_id for a in assignments],
         [a.ready.job_id for a in assignments],

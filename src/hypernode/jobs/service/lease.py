@@ -17,6 +17,7 @@ from hypernode.events.service import record
 from hypernode.jobs import store
 from hypernode.jobs.endings import Ref
 from hypernode.jobs.service.documents import Documents, KnownJob
+from hypernode.jobs.service.fresh import Fresh
 from hypernode.jobs.service.lines import Lines
 from hypernode.jobs.store import Lease
 from hypernode.kernel import limits
@@ -45,9 +46,10 @@ class Granted(msgspec.Struct, frozen=True):
 class Leases:
     """Ready work and the leases made of it."""
 
-    def __init__(self, pool: Pool, documents: Documents, hints: Hints) -> None:
+    def __init__(self, pool: Pool, documents: Documents, fresh: Fresh, hints: Hints) -> None:
         self._pool = pool
         self._documents = documents
+        self._fresh = fresh
         self._hints = hints
         self._lines = Lines(pool)
         self._page: dict[int, Ready] = {}
@@ -57,12 +59,17 @@ class Leases:
         )
 
     async def ready(self, without_shapes: Sequence[int], limit: int) -> list[Ready]:
-        """Work that could be leased now: the front of every project's line, leaving out some shapes."""
+        """Work that could be leased now: the front of every project's line, leaving out some shapes. By a look at the
+        queue, unless nothing waits but what has just come in."""
+        if not without_shapes and (fresh := self._fresh.take()):
+            return fresh
+        self._fresh.begin_look()
         rows = await self._lines.look(without_shapes, limit)
-        fresh = [row for row in rows if not _same(self._page.get(row["id"]), row)]
-        jobs = await self._documents.find(self._pool, {row["job_id"] for row in fresh})
+        self._fresh.end_look(empty=self._lines.empty)
+        new = [row for row in rows if not _same(self._page.get(row["id"]), row)]
+        jobs = await self._documents.find(self._pool, {row["job_id"] for row in new})
         page = self._page
-        for row in fresh:
+        for row in new:
             page[row["id"]] = Ready(
                 queue_id=row["id"],
                 job_id=row["job_id"],
@@ -81,26 +88,20 @@ class Leases:
         self, assignments: Sequence[Assignment], asks: Mapping[str, Ask], sessions: Mapping[str, UUID]
     ) -> tuple[list[Granted], set[str]]:
         """Make attempts of assignments. Those whose node is no longer alive, whose work was taken by somebody else or
-        whose job has been cancelled are left out. Returns also the nodes that are not alive through these sessions."""
-
+        whose job has been cancelled are left out. Returns also the nodes that are not alive through these sessions.
+        Raises CommitUnknown when leases may exist or not."""
         # A job is never changed, so it can be known before the transaction.
         jobs = await self._documents.find(self._pool, {a.ready.job_id for a in assignments})
         leases = [
             Lease(a, asks[a.node].rate_per_second, asks[a.node].fixed, _deadline_ms(jobs[a.ready.job_id]))
             for a in assignments
         ]
-
-        async def work(connection: Connection) -> tuple[list[Granted], set[str]]:
-            epochs, gone = await store.lease(connection, leases, sessions)
-            granted = [
-                Granted(Ref(a.ready.job_id, a.task, epoch), jobs[a.ready.job_id], a)
-                for a in assignments
-                if (epoch := epochs.get((a.ready.job_id, a.task))) is not None
-            ]
-            await record(connection, [_leased(grant) for grant in granted])
-            return granted, gone
-
-        granted, gone = await run_transaction(self._pool, work)
+        epochs, gone = await store.lease(self._pool, leases, sessions)
+        granted = [
+            Granted(Ref(a.ready.job_id, a.task, epoch), jobs[a.ready.job_id], a)
+            for a in assignments
+            if (epoch := epochs.get((a.ready.job_id, a.task))) is not None
+        ]
         self._hints.events.give({grant.job.project_id for grant in granted})
         return granted, gone
 
@@ -138,11 +139,6 @@ class Leases:
 def _deadline_ms(job: KnownJob) -> int:
     """From its lease on, when an attempt must have ended."""
     return limits.PREPARE_MS + job.document.timeout_s * 1000 + limits.REPORT_GRACE_MS
-
-
-def _leased(grant: Granted) -> Event:
-    ref = grant.ref
-    return Event(grant.job.project_id, "task.leased", ref.job_id, ref.task, ref.epoch, grant.node)
 
 
 def _same(known: Ready | None, row: Any) -> bool:

@@ -44,6 +44,11 @@ class Lines:
         self._newest: deque[tuple[float, int]] = deque([(0.0, 0)])
         """Looks, by when they began, with the newest id given out by then: all that are newer were given out later."""
 
+    @property
+    def empty(self) -> bool:
+        """Whether the last look found no line at all, not even one of which nothing is ready yet."""
+        return not self._known
+
     async def look(self, without_shapes: Sequence[int], limit: int) -> list[Any]:
         """The rows at the front of every project's line that are ready, leaving out some shapes: at most `limit`, but
         one of each project."""

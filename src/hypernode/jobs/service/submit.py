@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Final
@@ -13,7 +14,7 @@ import msgspec
 from hypernode.artifacts.service import ArtifactService
 from hypernode.db.batch import Batcher
 from hypernode.db.bulk import together
-from hypernode.db.pool import Connection, Pool, run_transaction
+from hypernode.db.pool import CommitUnknown, Connection, Pool, run_transaction
 from hypernode.db.uuids import uuid_of
 from hypernode.events.hints import Hints
 from hypernode.events.model import Event
@@ -21,6 +22,7 @@ from hypernode.events.service import record
 from hypernode.jobs import store
 from hypernode.jobs.model import JobDocument, bounded
 from hypernode.jobs.service.documents import Documents, KnownJob
+from hypernode.jobs.service.fresh import Fresh
 from hypernode.kernel import limits
 from hypernode.kernel.canonical import ContentId, content_id
 from hypernode.kernel.errors import HypernodeError, InsufficientFunds
@@ -30,10 +32,12 @@ from hypernode.ledger import service as ledger_service
 from hypernode.ledger.model import SHARES, Shares
 from hypernode.ledger.service import Ledger
 from hypernode.market.fairness import delay_of
-from hypernode.market.model import demand_of
+from hypernode.market.model import Ready, demand_of, needs_of
 from hypernode.tenancy.model import Idempotency
-from hypernode.tenancy.service import find_answers, remember_answers
+from hypernode.tenancy.service import Answers, find_answers, remember_answers
 
+REPETITION_S: Final = 1.0
+"""For how long after a request that was repeated others may be."""
 _ISOLATE: Final = (asyncpg.IntegrityConstraintViolationError, asyncpg.DataError)
 
 
@@ -71,12 +75,14 @@ class Submissions:
     """Takes jobs. Concurrent submissions are written together."""
 
     def __init__(
-        self, pool: Pool, ledger: Ledger, artifacts: ArtifactService, documents: Documents, hints: Hints
+        self, pool: Pool, ledger: Ledger, artifacts: ArtifactService, documents: Documents, fresh: Fresh, hints: Hints
     ) -> None:
         self._pool = pool
         self._ledger = ledger
         self._artifacts = artifacts
         self._documents = documents
+        self._fresh = fresh
+        self._repeated_until = 0.0
         self._hints = hints
         self._batcher: Batcher[Submission, Taken] = Batcher(
             self._flush,
@@ -139,50 +145,55 @@ class Submissions:
         await self._batcher.close()
 
     async def _flush(self, items: list[Submission]) -> list[Taken | Exception]:
-        answers = await run_transaction(self._pool, lambda connection: self._write(connection, items))
+        try:
+            answers, ready = await self._take(items)
+        except CommitUnknown:
+            self._fresh.put(None)
+            raise
         self._documents.stored(
             item.content_id
             for item, answer in zip(items, answers, strict=True)
             if isinstance(answer, Taken) and answer.submitted_at is not None
         )
+        self._fresh.put(ready)
         self._hints.ready.give()
         self._hints.events.give({item.project_id for item in items})
         return answers
 
-    async def _write(self, connection: Connection, items: list[Submission]) -> list[Taken | Exception]:
-        earlier = await find_answers(connection, [(i.project_id, i.idempotency) for i in items if i.idempotency])
+    async def _take(self, items: list[Submission]) -> tuple[list[Taken | Exception], list[Ready] | None]:
+        """The answers, and the work that is ready now (None if that is not known).
+
+        Hardly any request comes twice, so the database's refusal to keep a key again is what tells of one that does.
+        From then on earlier answers are looked for first, for a while: repetition costs others one attempt, no more.
+        """
+        if time.monotonic() >= self._repeated_until:
+            try:
+                return await run_transaction(self._pool, lambda connection: self._write(connection, items, look=False))
+            except asyncpg.UniqueViolationError as error:
+                if error.table_name != "idempotency":
+                    raise
+                self._repeated_until = time.monotonic() + REPETITION_S
+        return await run_transaction(self._pool, lambda connection: self._write(connection, items, look=True))
+
+    async def _write(
+        self, connection: Connection, items: list[Submission], *, look: bool
+    ) -> tuple[list[Taken | Exception], list[Ready] | None]:
+        keys = [(item.project_id, item.idempotency) for item in items if item.idempotency]
         projects = {item.project_id for item in items}
         await self._ledger.know(connection, projects)
         available, at = await ledger_service.lock_available(connection, list(projects))
         shares = self._ledger.shares
-        answers: list[Taken | Exception] = []
-        taken: list[tuple[UUID, Submission]] = []
-        for item in items:
-            try:
-                known = earlier.match(item.project_id, item.idempotency)
-                if known is not None:
-                    answers.append(Taken(known, None))
-                    continue
-                if available[item.project_id] < item.hold:
-                    raise InsufficientFunds(
-                        f"the job holds {show(item.hold)} (cap {show(item.document.cap)} × {item.document.size} tasks) "
-                        f"where {show(available[item.project_id])} are available"
-                    )
-            except HypernodeError as error:
-                answers.append(error)
-                continue
-            available[item.project_id] -= item.hold
-            job_id = uuid_of(uuid7_bytes())
-            earlier.add(item.project_id, item.idempotency, job_id)
-            taken.append((job_id, item))
-            answers.append(Taken(job_id, at, shares))
-        if taken:
-            await self._insert(connection, taken, at, shares)
-        return answers
+        earlier = await find_answers(connection, keys) if look else Answers([])
+        answers, taken = _decide(items, earlier, dict(available), at, shares)
+        if not look and any(isinstance(answer, Exception) for answer in answers):
+            # What would be refused may have been taken before.
+            answers, taken = _decide(items, await find_answers(connection, keys), available, at, shares)
+        return answers, await self._insert(connection, taken, at, shares) if taken else []
 
     async def _insert(
         self, connection: Connection, taken: list[tuple[UUID, Submission]], at: datetime, shares: Shares
-    ) -> None:
+    ) -> list[Ready] | None:
+        demands = [demand_of(item.document, item.document.cap) for _, item in taken]
         jobs = [
             store.NewJob(
                 id=job_id,
@@ -192,10 +203,10 @@ class Submissions:
                 labels=item.document.labels,
                 size=item.document.size,
                 cap=item.document.cap,
-                shape=demand_of(item.document, item.document.cap).shape,
+                shape=demand.shape,
                 turn_s=delay_of(item.document.priority, item.document.timeout_s),
             )
-            for job_id, item in taken
+            for (job_id, item), demand in zip(taken, demands, strict=True)
         ]
         new = {item.content_id: item.data for _, item in taken if not self._documents.is_stored(item.content_id)}
         holds = [move for job_id, item in taken for move in self._ledger.hold(item.project_id, job_id, item.hold)]
@@ -206,5 +217,50 @@ class Submissions:
             await record(writes, [Event(item.project_id, "job.submitted", job_id) for job_id, item in taken])
             await ledger_service.post(writes, holds)
             await remember_answers(writes, made)
+            await store.insert_ready(writes, jobs, at)  # the last, since its rows are wanted
         for job_id, item in taken:
             self._documents.remember(job_id, KnownJob(item.project_id, item.data, item.document))
+        queued = {row["job_id"]: row["id"] for row in writes.rows}
+        if len(queued) < len(jobs):
+            return None
+        return [
+            Ready(
+                queue_id=queued[job.id],
+                job_id=job.id,
+                first=0,
+                beyond=job.size,
+                demand=demand,
+                shape=job.shape,
+                project=job.project_id,
+                rank=job.turn_at(at).timestamp(),
+                needs=needs_of(item.document),
+            )
+            for job, demand, (_, item) in zip(jobs, demands, taken, strict=True)
+        ]
+
+
+def _decide(
+    items: Sequence[Submission], earlier: Answers, available: dict[UUID, int], at: datetime, shares: Shares
+) -> tuple[list[Taken | Exception], list[tuple[UUID, Submission]]]:
+    answers: list[Taken | Exception] = []
+    taken: list[tuple[UUID, Submission]] = []
+    for item in items:
+        try:
+            known = earlier.match(item.project_id, item.idempotency)
+            if known is not None:
+                answers.append(Taken(known, None))
+                continue
+            if available[item.project_id] < item.hold:
+                raise InsufficientFunds(
+                    f"the job holds {show(item.hold)} (cap {show(item.document.cap)} × {item.document.size} tasks) "
+                    f"where {show(available[item.project_id])} are available"
+                )
+        except HypernodeError as error:
+            answers.append(error)
+            continue
+        available[item.project_id] -= item.hold
+        job_id = uuid_of(uuid7_bytes())
+        earlier.add(item.project_id, item.idempotency, job_id)
+        taken.append((job_id, item))
+        answers.append(Taken(job_id, at, shares))
+    return answers, taken

@@ -1,5 +1,6 @@
--- Lease tasks to nodes, decided on a snapshot: the conflict check and everything that becomes of it, in one statement,
--- since each is a way to the database and back while somebody waits.
+-- Lease tasks to nodes, decided on a snapshot: the conflict check and everything that becomes of it, its event too, in
+-- one statement, since each is a way to the database and back while somebody waits, and so are the beginning and the end
+-- of a transaction of several.
 --
 -- A task is leased if its job is open, its node speaks through this session and is alive by the database's clock, and
 -- its range still begins where the caller thinks. A range can only be taken from its front, so what was decided of one is
@@ -11,7 +12,7 @@ with wanted as materialized (
         as t(queue_id, job_id, task, node, rate, fixed, remaining_cap, deadline_ms)
 ),
 open as materialized (
-    select id from job
+    select id, project_id from job
     where id = any($7::uuid[]) and state in ('queued', 'running') and cancel_requested_at is null
     order by id for no key update
 ),
@@ -47,11 +48,18 @@ leased as (
 begun as (
     update job set started = true, state = 'running' where id in (select job_id from leased) and not started
 ),
+granted as materialized (
+    select w.*, l.epoch, o.project_id
+    from wanted w join leased l on l.job_id = w.job_id and l.index = w.task join open o on o.id = w.job_id
+),
 attempts as (
     insert into attempt (job_id, task, epoch, node, state, leased_at, deadline_at, rate, fixed, remaining_cap)
-    select w.job_id, w.task, l.epoch, w.node, 'leased', now(), now() + w.deadline_ms * interval '1 ms', w.rate, w.fixed,
-           w.remaining_cap
-    from wanted w join leased l on l.job_id = w.job_id and l.index = w.task
+    select job_id, task, epoch, node, 'leased', now(), now() + deadline_ms * interval '1 ms', rate, fixed, remaining_cap
+    from granted
+),
+said as (
+    insert into event (project_id, kind, job_id, task, epoch, node)
+    select project_id, 'task.leased', job_id, task, epoch, node from granted
 )
 select w.job_id, w.task, l.epoch, a.node is not null as alive, w.node
 from wanted w
