@@ -16,7 +16,7 @@ demo: setup ## run the ESOL example on a local network of two nodes
 
 test: ## run the tests (ARGS="-k name" passes on)
 	@tools/setup.sh tests
-	$(BIN)/pytest tests/unit tests/props tests/programs tests/integration tests/e2e $(ARGS)
+	@tools/test.sh $(ARGS)
 
 hostile: ## attack every sandbox: bubblewrap, Docker with runc and gVisor, Podman (as root)
 	@tools/setup.sh tests

@@ -261,6 +261,25 @@ async def test_a_job_by_anchor_through_escrow_split_and_burn(place: Place, tmp_p
     assert (caught.value.name, caught.value.program) == ("WrongPage", place.local.programs["markets"])
 
 
+async def test_a_job_by_a_client_that_codama_generates(place: Place, tmp_path: Path) -> None:
+    network, client = place.network, await place.person(100)
+    await network.send(markets.open_page(index=0), [client], {"payer": client.public, "market": network.market})
+    escrow = network.programs["markets"]
+    context = {
+        "programs": place.local.programs,
+        "idls": str(IDLS),
+        "folder": str(tmp_path),
+        "client": list(client.seed),
+        "market": str(network.market),
+        "config": str(escrow.derived(b"config")),
+        "page": str(escrow.derived(b"page", bytes(network.market), bytes(8))),
+        "clientToken": str(network.place_of(address(client))),
+    }
+    (path := tmp_path / "context.json").write_text(json.dumps(context))
+    run(["node", "codama.js", place.chain.url, place.chain.websocket_url, str(path)], CLIENTS / "typescript")
+    assert await place.has(client) == 100 * HYPER
+
+
 def test_a_node_is_registered_by_solana_py(place: Place) -> None:
     folder = CLIENTS / "python"
     command = [str(folder / ".venv" / "bin" / "python"), "program.py", place.chain.url, str(IDLS / "nodes.json")]
