@@ -19,6 +19,14 @@ from hypernode.db.pool import (
 from hypernode.kernel.errors import Unavailable
 
 
+SLOW_TO_COMMIT = """
+CREATE TABLE slow (n int);
+CREATE FUNCTION sleep() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_sleep(30); RETURN NULL; END $$;
+CREATE CONSTRAINT TRIGGER sleep AFTER INSERT ON slow DEFERRABLE INITIALLY DEFERRED
+    FOR EACH ROW EXECUTE FUNCTION sleep();
+"""
+
+
 class Point(msgspec.Struct):
     x: int
 
@@ -142,6 +150,19 @@ async def test_a_statement_whose_connection_is_lost_may_be_committed(table):
     await table.execute("SELECT pg_terminate_backend($1, 5000)", pid)
     with pytest.raises(CommitUnknown):
         await running
+
+
+async def test_a_server_that_does_not_answer_in_time_may_have_committed(database):
+    async with asyncpg.create_pool(database, min_size=1, command_timeout=0.1) as pool:
+        with pytest.raises(CommitUnknown):
+            await run_statement(pool, "SELECT pg_sleep(30)")
+
+        async def work(connection):
+            await connection.execute(SLOW_TO_COMMIT)
+            await connection.execute("INSERT INTO slow VALUES (1)", timeout=30)
+
+        with pytest.raises(CommitUnknown):
+            await run_transaction(pool, work)
 
 
 @pytest.mark.parametrize("idempotent", [False, True])

@@ -42,8 +42,12 @@ LOST: Final = (
 """Errors of a connection that broke or could not be made."""
 
 
+UNHEARD: Final = (*LOST, TimeoutError)
+"""Errors that come instead of the server's answer, if `is_lost` says so of the former."""
+
+
 class CommitUnknown(Unavailable):
-    """The connection was lost while committing; whether the transaction was written is unknown."""
+    """The server was not heard from while committing; whether the transaction was written is unknown."""
 
 
 AWAY: Final = (Unavailable, TimeoutError, asyncpg.QueryCanceledError, *LOST)
@@ -161,8 +165,8 @@ async def run_transaction(
 async def run_statement(pool: Pool, query: str, *args: Any) -> list[Any]:
     """The rows of one statement that is a transaction of its own: beginning and end take no ways to the database.
 
-    Tried again as by `run_transaction`, with the same errors; a connection that is lost meanwhile leaves open whether
-    it was committed, and is a CommitUnknown.
+    Tried again as by `run_transaction`, with the same errors; a connection that is lost meanwhile, or a server that does
+    not answer in time, leaves open whether it was committed, and is a CommitUnknown.
     """
     return await _persist(lambda: _attempt_statement(pool, query, args), False, ATTEMPTS, random.random)
 
@@ -202,7 +206,7 @@ async def _attempt(pool: Pool, work: Callable[[Connection], Awaitable[T]], isola
             raise
         try:
             await block.commit()
-        except LOST as error:
+        except UNHEARD as error:
             raise CommitUnknown(str(error)) from error
         return result
 
@@ -211,8 +215,8 @@ async def _attempt_statement(pool: Pool, query: str, args: Sequence[Any]) -> lis
     async with pool.acquire() as connection:
         try:
             rows: list[Any] = await connection.fetch(query, *args)
-        except LOST as error:
-            if not is_lost(error):
+        except UNHEARD as error:
+            if not (isinstance(error, TimeoutError) or is_lost(error)):
                 raise
             raise CommitUnknown(str(error)) from error
         return rows
