@@ -18,7 +18,6 @@ from hypernode.db.pool import (
 )
 from hypernode.kernel.errors import Unavailable
 
-
 SLOW_TO_COMMIT = """
 CREATE TABLE slow (n int);
 CREATE FUNCTION sleep() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_sleep(30); RETURN NULL; END $$;

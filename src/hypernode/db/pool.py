@@ -165,8 +165,8 @@ async def run_transaction(
 async def run_statement(pool: Pool, query: str, *args: Any) -> list[Any]:
     """The rows of one statement that is a transaction of its own: beginning and end take no ways to the database.
 
-    Tried again as by `run_transaction`, with the same errors; a connection that is lost meanwhile, or a server that does
-    not answer in time, leaves open whether it was committed, and is a CommitUnknown.
+    Tried again as by `run_transaction`, with the same errors; a connection that is lost meanwhile, or a server that
+    does not answer in time, leaves open whether it was committed, and is a CommitUnknown.
     """
     return await _persist(lambda: _attempt_statement(pool, query, args), False, ATTEMPTS, random.random)
 
