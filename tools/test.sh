@@ -1,26 +1,27 @@
 #!/usr/bin/env bash
 #     tools/test.sh [ARGUMENTS OF PYTEST]
 #
-# Runs the default suite in two halves side by side: what only computes, and what starts servers and engines and waits for
-# them. On two cores that takes two thirds of the time of one after the other. What the first says is shown at the end.
+# Runs the default suite in two parts side by side: the tests of rooms against real servers, which mostly wait for them,
+# and all others. On two cores that takes two thirds of the time of one after the other. What the others say is shown at
+# the end.
 set -uo pipefail
 cd "$(dirname "$0")/.."
 
 NONE=5  # pytest's exit code where no test was selected
 said=$(mktemp)
-computing=
-trap 'rm -f "$said"; [ -z "$computing" ] || kill "$computing" 2>/dev/null' EXIT
+others=
+trap 'rm -f "$said"; [ -z "$others" ] || kill "$others" 2>/dev/null' EXIT
 
-.venv/bin/pytest -o cache_dir=.pytest_cache/computing tests/unit tests/props tests/programs "$@" >"$said" 2>&1 &
-computing=$!
-.venv/bin/pytest tests/integration tests/e2e "$@"
-waited=$?
-wait "$computing"
-computed=$?
-computing=
+.venv/bin/pytest -o cache_dir=.pytest_cache/others tests/unit tests/props tests/programs tests/e2e "$@" >"$said" 2>&1 &
+others=$!
+.venv/bin/pytest tests/integration "$@"
+rooms_ended=$?
+wait "$others"
+others_ended=$?
+others=
 cat "$said"
 
-for status in "$waited" "$computed"; do
+for status in "$rooms_ended" "$others_ended"; do
   [ "$status" = 0 ] || [ "$status" = $NONE ] || exit "$status"
 done
-[ "$waited$computed" != $NONE$NONE ] || exit $NONE
+[ "$rooms_ended$others_ended" != $NONE$NONE ] || exit $NONE
