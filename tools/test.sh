@@ -11,13 +11,14 @@ NONE=5  # pytest's exit code where no test was selected
 said=$(mktemp)
 others=
 trap 'rm -f "$said"; [ -z "$others" ] || kill "$others" 2>/dev/null' EXIT
+trap : INT  # the terminal tells both, and they end what they started; in the background they would not listen by default
 
-.venv/bin/pytest -o cache_dir=.pytest_cache/others tests/unit tests/props tests/programs tests/e2e "$@" >"$said" 2>&1 &
+env --default-signal=INT .venv/bin/pytest -o cache_dir=.pytest_cache/others \
+  tests/unit tests/props tests/programs tests/e2e "$@" >"$said" 2>&1 &
 others=$!
 .venv/bin/pytest tests/integration "$@"
 rooms_ended=$?
-wait "$others"
-others_ended=$?
+until wait "$others"; others_ended=$?; ! kill -0 "$others" 2>/dev/null; do :; done  # Ctrl-C interrupts a wait
 others=
 cat "$said"
 
