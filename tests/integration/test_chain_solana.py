@@ -14,7 +14,6 @@ import httpx
 import msgspec
 import pytest
 from solders.instruction import Instruction
-from solders.pubkey import Pubkey
 from solders.system_program import CreateAccountParams, TransferParams, create_account, transfer
 from solders.token.associated import get_associated_token_address
 
@@ -35,10 +34,9 @@ from hypernode.chain.solana.sending import Pace
 from hypernode.chain.solana.transactions import Signed
 from hypernode.kernel.errors import InvalidInput
 from hypernode.kernel.keys import KeyPair
-from integration.chain_fixtures import SOL, Caller, local_chain
+from integration.chain_fixtures import SOL, SYSTEM, Caller, local_chain
 
 TOKEN = Program(read_idl((Path(__file__).parents[1] / "clients" / "idl" / "token.json").read_bytes()))
-SYSTEM = Pubkey.from_string("11111111111111111111111111111111")
 QUICK = Pace(resend_s=0.2, poll_s=0.02, patience_s=30)
 
 
@@ -46,11 +44,6 @@ QUICK = Pace(resend_s=0.2, poll_s=0.02, patience_s=30)
 def chain() -> Iterator[LocalChain]:
     with local_chain(Settings(port=0, slot_ms=40, finality_slots=4)) as running:
         yield running
-
-
-@pytest.fixture
-def rpc(chain: LocalChain) -> Caller:
-    return Caller(chain.url)
 
 
 @pytest.fixture

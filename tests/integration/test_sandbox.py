@@ -19,20 +19,10 @@ from hypernode.agent.collect import CollectLimits
 from hypernode.agent.environments import EnvironmentCache
 from hypernode.agent.interpreter import Interpreter
 from hypernode.agent.sandboxes import seccomp, wire
-from hypernode.agent.sandboxes.base import Limits, Mount, Outcome, Reason, Sandbox, SandboxError, Task
+from hypernode.agent.sandboxes.base import Mount, Outcome, Reason, Sandbox, SandboxError, Task
 from hypernode.agent.sandboxes.bubblewrap import BubblewrapSandbox
+from integration.sandbox_tools import LIMITS, MIB, run
 
-MIB = 1 << 20
-LIMITS = Limits(
-    cpu_milli=1000,
-    memory_bytes=256 * MIB,
-    processes=64,
-    tmp_bytes=16 * MIB,
-    disk_bytes=16 * MIB,
-    files=256,
-    log_bytes=MIB,
-    wall_ms=20_000,
-)
 EVERY_LIMIT = {"calls", "cpu", "disk", "files", "host", "log", "memory", "network", "processes", "time", "uid"}
 
 
@@ -69,20 +59,6 @@ def shell(script: str, key: str = "task", **changes: Any) -> Task:
         outputs=False,
     )
     return msgspec.structs.replace(task, **changes)
-
-
-async def run(sandbox: BubblewrapSandbox, task: Task) -> tuple[Outcome, str, str]:
-    streams: dict[int, bytes] = {1: b"", 2: b""}
-
-    def on_output(stream: int, data: bytes) -> None:
-        streams[stream] += data
-
-    await sandbox.prepare(task)
-    try:
-        outcome = await sandbox.run(task, on_output)
-    finally:
-        await sandbox.release(task.key)
-    return outcome, streams[1].decode(), streams[2].decode()
 
 
 # ------------------------------------------------------------------------------------------------ probing

@@ -15,8 +15,9 @@ import msgspec
 import pytest
 
 from hypernode.agent.images.unpacked import UnpackedImages
-from hypernode.agent.sandboxes.base import Image, ImageError, Limits, Login, Outcome, Task
+from hypernode.agent.sandboxes.base import Image, ImageError, Login, Task
 from hypernode.agent.sandboxes.bubblewrap import BubblewrapSandbox
+from integration.sandbox_tools import LIMITS, MIB, run
 from registries import (
     ARCHITECTURE,
     PASSWORD,
@@ -26,17 +27,6 @@ from registries import (
     layer,
 )
 
-MIB = 1 << 20
-LIMITS = Limits(
-    cpu_milli=1000,
-    memory_bytes=256 * MIB,
-    processes=64,
-    tmp_bytes=16 * MIB,
-    disk_bytes=16 * MIB,
-    files=256,
-    log_bytes=MIB,
-    wall_ms=20_000,
-)
 LOGIN = Login(USER, PASSWORD)
 OTHER = "arm64" if ARCHITECTURE == "amd64" else "amd64"
 
@@ -68,20 +58,6 @@ def task(image: Image, *argv: str, **changes: Any) -> Task:
         image=image,
     )
     return msgspec.structs.replace(made, **changes)
-
-
-async def run(sandbox: BubblewrapSandbox, what: Task) -> tuple[Outcome, str, str]:
-    streams: dict[int, bytes] = {1: b"", 2: b""}
-
-    def on_output(stream: int, data: bytes) -> None:
-        streams[stream] += data
-
-    await sandbox.prepare(what)
-    try:
-        outcome = await sandbox.run(what, on_output)
-    finally:
-        await sandbox.release(what.key)
-    return outcome, streams[1].decode(), streams[2].decode()
 
 
 async def shell(sandbox: BubblewrapSandbox, image: Image, script: str, **changes: Any) -> list[str]:

@@ -13,16 +13,8 @@ import pytest
 
 from hypernode.agent.images.unpacked import UnpackedImages
 from hypernode.images.reach import Reach
-from integration.images.image_tools import (
-    MIB,
-    children_of,
-    kept,
-    loop_devices,
-    refused,
-    sized,
-    until,
-    use,
-)
+from integration.images.image_tools import children_of, kept, loop_devices, refused, sized, until, use
+from integration.sandbox_tools import MIB
 from registries import (
     MANIFEST,
     Entry,

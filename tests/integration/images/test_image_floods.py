@@ -13,12 +13,8 @@ from hypernode.agent.images import skopeo
 from hypernode.agent.images.unpacked import UnpackedImages
 from hypernode.images.reach import Reach
 from hypernode.kernel import limits as bounds
-from integration.images.image_tools import (
-    MIB,
-    kept,
-    refused,
-    tool,
-)
+from integration.images.image_tools import kept, refused, tool
+from integration.sandbox_tools import MIB
 from registries import (
     CONFIG,
     LAYER,

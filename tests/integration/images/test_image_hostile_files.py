@@ -11,10 +11,7 @@ import pytest
 from hypernode.agent.images.unpacked import UnpackedImages
 from hypernode.agent.sandboxes.base import ImageError, Mount
 from hypernode.agent.sandboxes.bubblewrap import BubblewrapSandbox
-from integration.images.image_tools import (
-    kept,
-    shell,
-)
+from integration.images.image_tools import kept, shell
 from registries import (
     Entry,
     Registry,

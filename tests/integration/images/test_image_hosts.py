@@ -10,9 +10,7 @@ from pathlib import Path
 import pytest
 
 from hypernode.agent.images import unpack, unpacked
-from integration.images.image_tools import (
-    MIB,
-)
+from integration.sandbox_tools import MIB
 from registries import (
     Entry,
     Registry,

@@ -9,11 +9,7 @@ from typing import Any
 import pytest
 
 from hypernode.agent.images.unpacked import UnpackedImages
-from integration.images.image_tools import (
-    OTHER,
-    kept,
-    refused,
-)
+from integration.images.image_tools import OTHER, kept, refused
 from registries import (
     ARCHITECTURE,
     CONFIG,

@@ -14,12 +14,7 @@ from hypernode.agent.images import processes
 from hypernode.agent.images.unpacked import UnpackedImages
 from hypernode.agent.sandboxes.base import Login
 from hypernode.images.reach import Reach
-from integration.images.image_tools import (
-    LOGIN,
-    kept,
-    refused,
-    tool,
-)
+from integration.images.image_tools import LOGIN, kept, refused, tool
 from registries import (
     PASSWORD,
     USER,

@@ -9,11 +9,8 @@ import pytest
 from hypernode.agent.images.unpacked import UnpackedImages
 from hypernode.agent.sandboxes.base import Mount, SandboxError
 from hypernode.agent.sandboxes.bubblewrap import BubblewrapSandbox
-from integration.images.image_tools import (
-    run,
-    shell,
-    task,
-)
+from integration.images.image_tools import shell, task
+from integration.sandbox_tools import run
 from registries import (
     Entry,
     Registry,
