@@ -59,9 +59,9 @@ class Jobs:
         if isinstance(ready, HypernodeError):
             raise ready
         taken = ready if isinstance(ready, Taken) else await self._submissions.submit(ready)
-        if taken.submitted_at is None or isinstance(ready, Taken):
+        if taken.terms is None or isinstance(ready, Taken):
             return await self._reader.job(project_id, taken.job_id)
-        return fresh_view(ready, taken.job_id, taken.submitted_at, taken.shares)
+        return fresh_view(ready, taken.job_id, taken.terms)
 
     async def submit_many(
         self, project_id: UUID, asked: Sequence[Asked | HypernodeError]
@@ -73,10 +73,8 @@ class Jobs:
         fresh: dict[UUID, JobView] = {}
         for (place, submission), answer in zip(wanted, answers, strict=True):
             outcomes[place] = answer
-            if isinstance(answer, Taken) and answer.submitted_at is not None:
-                fresh[answer.job_id] = fresh_view(
-                    submission, answer.job_id, answer.submitted_at, answer.shares, document=False
-                )
+            if isinstance(answer, Taken) and answer.terms is not None:
+                fresh[answer.job_id] = fresh_view(submission, answer.job_id, answer.terms, document=False)
         old = [o.job_id for o in outcomes if isinstance(o, Taken) and o.job_id not in fresh]
         views = fresh | (await self._reader.jobs_by_id(project_id, old) if old else {})
         results: list[JobView | HypernodeError] = []

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -13,7 +12,7 @@ from hypernode.db.pool import Pool
 from hypernode.jobs.explain import COUNTED, Place
 from hypernode.jobs.lifecycle import AttemptState, JobState, TaskState
 from hypernode.jobs.model import decode_canonical
-from hypernode.jobs.service.submit import Submission
+from hypernode.jobs.service.submit import Submission, Terms
 from hypernode.jobs.store import queries
 from hypernode.jobs.views import AttemptView, JobPage, JobView, TaskCounts, TaskPage, TaskView
 from hypernode.kernel import limits
@@ -115,9 +114,7 @@ class Reader:
         return (TaskState.CANCELLED if job.state.ended else TaskState.QUEUED), 0
 
 
-def fresh_view(
-    submission: Submission, job_id: UUID, submitted_at: datetime, shares: Shares, *, document: bool = True
-) -> JobView:
+def fresh_view(submission: Submission, job_id: UUID, terms: Terms, *, document: bool = True) -> JobView:
     """A job as it is when it has just been taken, without reading it back."""
     of = submission.document
     return JobView(
@@ -130,9 +127,9 @@ def fresh_view(
         cap=of.cap,
         held=submission.hold,
         spent=0,
-        shares=shares,
+        shares=terms.shares,
         labels=of.labels,
-        submitted_at=rfc3339(submitted_at),
+        submitted_at=rfc3339(terms.submitted_at),
         ended_at=None,
         document=of if document else None,
     )

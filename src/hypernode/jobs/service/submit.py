@@ -29,7 +29,7 @@ from hypernode.kernel.errors import HypernodeError, InsufficientFunds
 from hypernode.kernel.ids import uuid7_bytes
 from hypernode.kernel.money import show
 from hypernode.ledger import service as ledger_service
-from hypernode.ledger.model import SHARES, Shares
+from hypernode.ledger.model import Shares
 from hypernode.ledger.service import Ledger
 from hypernode.market.fairness import delay_of
 from hypernode.market.model import Ready, demand_of, needs_of
@@ -56,13 +56,18 @@ class Submission(msgspec.Struct, frozen=True):
         return self.document.cap * self.document.size
 
 
+class Terms(msgspec.Struct, frozen=True):
+    """What holds for a job from the moment it is taken: when that was, and how its prices are split."""
+
+    submitted_at: datetime
+    shares: Shares
+
+
 class Taken(msgspec.Struct, frozen=True):
-    """A job that was taken: now, or (`submitted_at` None) by an earlier request with the same idempotency key."""
+    """A job that was taken: now, or (`terms` None) by an earlier request with the same idempotency key."""
 
     job_id: UUID
-    submitted_at: datetime | None
-    shares: Shares = SHARES
-    """How the prices of a job that was taken now are split."""
+    terms: Terms | None
 
 
 def prepare(project_id: UUID, document: JobDocument, data: bytes, idempotency: Idempotency | None) -> Submission:
@@ -153,7 +158,7 @@ class Submissions:
         self._documents.stored(
             item.content_id
             for item, answer in zip(items, answers, strict=True)
-            if isinstance(answer, Taken) and answer.submitted_at is not None
+            if isinstance(answer, Taken) and answer.terms is not None
         )
         self._fresh.put(ready)
         self._hints.ready.give()
@@ -182,16 +187,16 @@ class Submissions:
         projects = {item.project_id for item in items}
         await self._ledger.know(connection, projects)
         available, at = await ledger_service.lock_available(connection, list(projects))
-        shares = self._ledger.shares
+        terms = Terms(at, self._ledger.shares)
         earlier = await find_answers(connection, keys) if look else Answers([])
-        answers, taken = _decide(items, earlier, dict(available), at, shares)
+        answers, taken = _decide(items, earlier, dict(available), terms)
         if not look and any(isinstance(answer, Exception) for answer in answers):
             # What would be refused may have been taken before.
-            answers, taken = _decide(items, await find_answers(connection, keys), available, at, shares)
-        return answers, await self._insert(connection, taken, at, shares) if taken else []
+            answers, taken = _decide(items, await find_answers(connection, keys), available, terms)
+        return answers, await self._insert(connection, taken, terms) if taken else []
 
     async def _insert(
-        self, connection: Connection, taken: list[tuple[UUID, Submission]], at: datetime, shares: Shares
+        self, connection: Connection, taken: list[tuple[UUID, Submission]], terms: Terms
     ) -> list[Ready] | None:
         demands = [demand_of(item.document, item.document.cap) for _, item in taken]
         jobs = [
@@ -213,11 +218,11 @@ class Submissions:
         made = [(item.project_id, item.idempotency, job_id) for job_id, item in taken if item.idempotency]
         async with together(connection) as writes:
             await store.insert_documents(writes, new)
-            await store.insert_jobs(writes, jobs, at, shares)
+            await store.insert_jobs(writes, jobs, terms.submitted_at, terms.shares)
             await record(writes, [Event(item.project_id, "job.submitted", job_id) for job_id, item in taken])
             await ledger_service.post(writes, holds)
             await remember_answers(writes, made)
-            await store.insert_ready(writes, jobs, at)  # the last, since its rows are wanted
+            await store.insert_ready(writes, jobs, terms.submitted_at)  # the last, since its rows are wanted
         for job_id, item in taken:
             self._documents.remember(job_id, KnownJob(item.project_id, item.data, item.document))
         queued = {row["job_id"]: row["id"] for row in writes.rows}
@@ -232,7 +237,7 @@ class Submissions:
                 demand=demand,
                 shape=job.shape,
                 project=job.project_id,
-                rank=job.turn_at(at).timestamp(),
+                rank=job.turn_at(terms.submitted_at).timestamp(),
                 needs=needs_of(item.document),
             )
             for job, demand, (_, item) in zip(jobs, demands, taken, strict=True)
@@ -240,7 +245,7 @@ class Submissions:
 
 
 def _decide(
-    items: Sequence[Submission], earlier: Answers, available: dict[UUID, int], at: datetime, shares: Shares
+    items: Sequence[Submission], earlier: Answers, available: dict[UUID, int], terms: Terms
 ) -> tuple[list[Taken | Exception], list[tuple[UUID, Submission]]]:
     answers: list[Taken | Exception] = []
     taken: list[tuple[UUID, Submission]] = []
@@ -262,5 +267,5 @@ def _decide(
         job_id = uuid_of(uuid7_bytes())
         earlier.add(item.project_id, item.idempotency, job_id)
         taken.append((job_id, item))
-        answers.append(Taken(job_id, at, shares))
+        answers.append(Taken(job_id, terms))
     return answers, taken
