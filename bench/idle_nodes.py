@@ -23,7 +23,7 @@ from bench.network import ASK, BenchNetwork, scratch
 from bench.pipeline import rooms
 from bench.results import Report, aim, figure
 from bench.usage import cpu_s, memory
-from hypernode.agent.connection import IDLE_BEATS, PING_BEATS
+from hypernode.agent.connection import IDLE_BEATS, IDLE_PING_BEATS
 from hypernode.db.pool import Connection
 from hypernode.kernel import limits
 from hypernode.kernel.ids import uuid7
@@ -85,7 +85,7 @@ class Idle:
     async def beat(self) -> None:
         """Signs of life, and pings to which answers come, at the pace of an agent that holds nothing, from random
         moments on."""
-        beat_s, ping_s = (beats * limits.HEARTBEAT_MS / 1000 for beats in (IDLE_BEATS, PING_BEATS))
+        beat_s, ping_s = (beats * limits.HEARTBEAT_MS / 1000 for beats in (IDLE_BEATS, IDLE_PING_BEATS))
         async with asyncio.TaskGroup() as group:
             group.create_task(_every(beat_s, lambda: self._say(messages.Heartbeat((), ()))))
             group.create_task(_every(ping_s, self._ping))
@@ -221,7 +221,7 @@ def idle_nodes(quick: bool, say: Say) -> Report:
         title="Idle nodes",
         method=f"{count:,} nodes (connections of the real protocol, from one process) connect with signed Hellos, "
         f"send a heartbeat every {IDLE_BEATS * limits.HEARTBEAT_MS / 1000:g} s and a ping every "
-        f"{PING_BEATS * limits.HEARTBEAT_MS / 1000:g} s, as agents do that hold nothing. "
+        f"{IDLE_PING_BEATS * limits.HEARTBEAT_MS / 1000:g} s, as agents do that hold nothing. "
         "CPU of the coordinator and of the database over "
         f"{windows} windows of {window_s:g} s, from 5 s after the last has connected; memory is the coordinator's PSS "
         f"less that before the first, by nodes, all of its caches for them included. Then, with the rooms alone, the "

@@ -288,11 +288,13 @@ async def _problem(send: Any, status: int, code: str) -> None:
 
 
 @asynccontextmanager
-async def serving(fake: Fake, *, certificate: tuple[Path, Path] | None = None) -> AsyncIterator[Fake]:
-    """The fake on a free port, or again on the one it had; with TLS if given (certificate, key)."""
-    listener = socket.socket()
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    listener.bind(("127.0.0.1", fake.port))
+async def serving(
+    fake: Fake, *, certificate: tuple[Path, Path] | None = None, listener: socket.socket | None = None
+) -> AsyncIterator[Fake]:
+    """The fake on a free port, or again on the one it had, or on a socket that listens already; with TLS if given
+    (certificate, key)."""
+    if listener is None:
+        listener = socket.create_server(("127.0.0.1", fake.port), backlog=64)
     fake.port = listener.getsockname()[1]
     options: dict[str, Any] = {}
     if certificate is not None:
@@ -309,7 +311,6 @@ async def serving(fake: Fake, *, certificate: tuple[Path, Path] | None = None) -
     )
     server = uvicorn.Server(config)
     server.install_signal_handlers = lambda: None  # type: ignore[attr-defined]
-    listener.listen(64)
     running = asyncio.create_task(server._serve([listener]))
     try:
         yield fake
