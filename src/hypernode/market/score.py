@@ -29,7 +29,7 @@ class Weights(msgspec.Struct, frozen=True, kw_only=True):
     energy: float = 0.1
     risk: float = 1.0
     """How often the task is expected to be started until it ends, given how often the node loses what it holds."""
-    packing: float = 1.0
+    packing: float = 2.0
     """Of the share of the node that stays free, 0 to 1: the tightest node that fits is best, so that large ones stay
     whole, and GPUs are not blocked by tasks that need none."""
     warm: float = 0.5

@@ -25,7 +25,7 @@ from hypernode.market.model import Demand, Ready
 from hypernode.market.offers import Offer
 from hypernode.market.pool import Pool
 
-YIELD_S: Final = 120.0
+YIELD_S: Final = 300.0
 """For how long a project's work of one shape gives way before it takes what there is, until it has found room that
 nobody waits for. Only time counts in which there was room for it: without, it gives way to nobody."""
 WANTING: Final = 16

@@ -77,6 +77,12 @@ POLICIES: Final = (
         reserving=True,
         measured=True,
     ),
+    Policy(
+        name="hypernode, in one line",
+        about="the same as the first, but nobody takes turns: all work in the order of its submission",
+        rule=Rule(),
+        reserving=True,
+    ),
     Policy(name="fifo", about="oldest first, to the first node with room", rule=Rule(_first, _nothing, 0.0)),
     Policy(name="random", about="oldest first, to any node with room", rule=Rule(_none, _random, 0.0)),
     Policy(name="best-fit", about="oldest first, to the tightest node with room", rule=Rule(_tightest, free_part, 0.0)),
