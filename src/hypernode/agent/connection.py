@@ -41,7 +41,7 @@ PING_ANSWER_S: Final = 5.0
 BACKOFF_S: Final = 0.2
 BACKOFF_MAX_S: Final = 30.0
 HEARTBEAT_BOUNDS_MS: Final = (100, 60_000)
-IDLE_BEATS: Final = 3
+IDLE_BEATS: Final = 4
 """A node that holds nothing beats so many times more slowly: there is nothing to be billed or to be forgotten, and
 thousands of idle nodes are most of what a quiet coordinator has to do. Less than half of what it takes for silence."""
 PING_BEATS: Final = 5
