@@ -10,9 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from hypernode.agent.connection import IDLE_BEATS, Connection
+from hypernode.agent.connection import IDLE_BEATS, Connection, paces
 from hypernode.agent.outbox import Outbox
 from hypernode.coordinator.keeper import SILENCE_BEATS
+from hypernode.kernel import limits
 from hypernode.kernel.keys import KeyPair
 from hypernode.nodes.model import Ask, Capabilities
 from hypernode.protocol.messages import CoordinatorMessage, LeaseRef, Welcome
@@ -123,3 +124,13 @@ async def test_a_network_that_is_gone_is_noticed_by_the_next_heartbeat(tmp_path:
 
 def test_one_late_beat_of_a_node_that_holds_nothing_does_not_end_its_connection() -> None:
     assert 2 * IDLE_BEATS < SILENCE_BEATS
+
+
+def test_a_node_that_holds_nothing_beats_more_slowly_but_never_loses_its_lease_by_that() -> None:
+    def of(lease_ms: int, heartbeat_ms: int) -> tuple[float, float]:
+        return paces(Welcome(b"", lease_ms, heartbeat_ms, ()))
+
+    assert of(limits.LEASE_MS, limits.HEARTBEAT_MS) == (2, 8)
+    assert of(30_000, 6_000) == (6, 10)
+    assert of(30_000, 20_000) == (20, 20), "the coordinator's own terms are kept"
+    assert of(30_000, 1) == (0.1, 0.4)

@@ -198,14 +198,13 @@ class Connection:
         raise Malformed(f"expected {kind.__name__}, got {[type(message).__name__ for message in received]}")
 
     async def _serve(self, socket: ClientConnection, welcome: Welcome) -> None:
-        low, high = HEARTBEAT_BOUNDS_MS
-        heartbeat_s = min(max(welcome.heartbeat_ms, low), high) / 1000
+        heartbeat_s, idle_s = paces(welcome)
         _bound_silence(socket, PING_BEATS * heartbeat_s)
         try:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._receive(socket))
                 group.create_task(self._send(socket))
-                group.create_task(self._heartbeat(heartbeat_s))
+                group.create_task(self._heartbeat(heartbeat_s, idle_s))
                 group.create_task(self._watch(socket, heartbeat_s))
         except BaseExceptionGroup as group_error:
             raise _cause(group_error) from group_error
@@ -224,11 +223,11 @@ class Connection:
             frame = self._outbox.frame()
             await socket.send(messages.encode(frame))
 
-    async def _heartbeat(self, interval_s: float) -> None:
+    async def _heartbeat(self, interval_s: float, idle_s: float) -> None:
         while True:
             holds = self._party.holds()[: limits.NODE_LEASES]
             self._outbox.put(Heartbeat(holds, self._party.running()))
-            await asyncio.sleep(interval_s if holds else IDLE_BEATS * interval_s)
+            await asyncio.sleep(interval_s if holds else idle_s)
 
     async def _watch(self, socket: ClientConnection, interval_s: float) -> None:
         """Notice a half-open connection: one on which nothing arrives any more and nothing says so."""
@@ -239,6 +238,14 @@ class Connection:
                 await asyncio.wait_for(answered, max(PING_ANSWER_S, 2 * interval_s))
             except TimeoutError:
                 raise _Lost("the coordinator does not answer any more") from None
+
+
+def paces(welcome: Welcome) -> tuple[float, float]:
+    """Seconds from one heartbeat to the next, of a node that holds leases and of one that holds nothing. The latter
+    beats three times in the length of a lease where the coordinator's terms allow it: after that it counts as dead."""
+    low, high = HEARTBEAT_BOUNDS_MS
+    heartbeat_s = min(max(welcome.heartbeat_ms, low), high) / 1000
+    return heartbeat_s, max(heartbeat_s, min(IDLE_BEATS * heartbeat_s, welcome.lease_ms / 3000))
 
 
 def _bound_silence(socket: ClientConnection, seconds: float) -> None:
