@@ -53,7 +53,8 @@ def test_a_killed_coordinator_loses_nothing_and_nothing_runs_twice(fragile: Net)
     everything = [*short, *long, *queued]
     for job_id in everything:
         assert client.wait(job_id, 60).state == "succeeded"
-        assert [attempt.epoch for attempt in fragile.attempts(job_id)] == [1]
+        attempts = fragile.attempts(job_id)
+        assert [attempt.epoch for attempt in attempts] == [1], attempts
         assert fragile.output(job_id) == "begin\nend\n"
         fragile.settled_once(job_id)
     assert fragile.check_ledger() == before + len(everything)

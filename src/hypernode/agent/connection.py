@@ -41,7 +41,7 @@ PING_ANSWER_S: Final = 5.0
 BACKOFF_S: Final = 0.2
 BACKOFF_MAX_S: Final = 30.0
 HEARTBEAT_BOUNDS_MS: Final = (100, 60_000)
-IDLE_BEATS: Final = 4
+IDLE_BEATS: Final = 3
 """A node that holds nothing beats so many times more slowly: there is nothing to be billed or to be forgotten, and
 thousands of idle nodes are most of what a quiet coordinator has to do. Less than half of what it takes for silence."""
 PING_BEATS: Final = 5
@@ -242,10 +242,10 @@ class Connection:
 
 def paces(welcome: Welcome) -> tuple[float, float]:
     """Seconds from one heartbeat to the next, of a node that holds leases and of one that holds nothing. The latter
-    beats three times in the length of a lease where the coordinator's terms allow it: after that it counts as dead."""
+    beats five times in the length of a lease where the coordinator's terms allow it: after that it counts as dead."""
     low, high = HEARTBEAT_BOUNDS_MS
     heartbeat_s = min(max(welcome.heartbeat_ms, low), high) / 1000
-    return heartbeat_s, max(heartbeat_s, min(IDLE_BEATS * heartbeat_s, welcome.lease_ms / 3000))
+    return heartbeat_s, max(heartbeat_s, min(IDLE_BEATS * heartbeat_s, welcome.lease_ms / 5000))
 
 
 def _bound_silence(socket: ClientConnection, seconds: float) -> None:

@@ -33,7 +33,7 @@ SWEEP_SHARE: Final = 0.02
 """At most this share of the time goes into looking at all live attempts."""
 SWEEP_ALL_S: Final = 60.0
 """But so often it is done at least, whatever it costs."""
-SILENCE_BEATS: Final = 9
+SILENCE_BEATS: Final = 7
 """Heartbeats a node may miss before its connection counts as dead: more than two of the slow ones of a node that holds
 nothing. Its leases run on until their own time."""
 
