@@ -133,4 +133,4 @@ def test_a_node_that_holds_nothing_beats_more_slowly_but_never_loses_its_lease_b
     assert of(limits.LEASE_MS, limits.HEARTBEAT_MS) == (2, 6)
     assert of(30_000, 3_000) == (3, 6)
     assert of(30_000, 20_000) == (20, 20), "the coordinator's own terms are kept"
-    assert of(30_000, 1) == (0.1, pytest.approx(0.3))
+    assert of(30_000, 1) == pytest.approx((0.1, 0.3))
