@@ -32,7 +32,7 @@ the coordinator's: so does the machine.) **Submit to start**: five ways to the d
 each, two of which wait for the disk; the rest is Python on both sides of HTTP, 0.6 ms of it before the client has
 sent its first byte. **Idle nodes** are within their aim here and were not half an hour before, at the same pace: 4.2
 and 5.5 %, as the machine's speed goes; in turns with the code before it was 5.2 and 7.4 %. **Utilization of
-matching**: on the large trace nodes are as full as in order of submission and 0.5 % less than by best-fit, at a half
+matching**: on the large trace nodes are as full as in order of submission and 0.6 % less than by best-fit, at a half
 and a third of their wait and at 0.93 and 0.88 of their spend. It is the order that makes the difference: the same
 matching without turns, all work *in one line*, is as full as best-fit at 2.9 times the wait. Where projects take
 turns small work is served at once; what waits is nearly all large and leaves gaps that nothing fits in, while in
