@@ -5,6 +5,7 @@ import msgspec
 
 from fakes.network import FUNDS, Network, problem
 from fakes.node import CAPABILITIES, FakeNode, log_bytes
+from hypernode.coordinator.sessions import UNNAMED_BEATS
 from hypernode.kernel import limits
 from hypernode.kernel.keys import KeyPair
 from hypernode.ledger.receipt import NODE_CONTEXT, Outcome, OutputFile, Receipt, Traffic, encode_body, verify
@@ -316,6 +317,27 @@ async def test_a_lease_that_heartbeats_do_not_name_is_lost(net: Network) -> None
     assert await lost(net, job_id) == "node.forgot"
     assert (await node.report(lease)).code == "lease.stale"
     assert await paid(net) == 0
+
+
+async def test_heartbeats_that_were_said_before_a_lease_came_do_not_end_it(net: Network) -> None:
+    node = await net.node()
+    job_id = (await net.submit())["id"]
+    lease = await node.next(messages.Lease)
+    await node.say(*[messages.Heartbeat((), ())] * (UNNAMED_BEATS - 1))  # all at once, as after a standstill
+    await node.round_trip()
+    assert (await net.job(job_id))["tasks"]["live"] == 1
+    await node.say(messages.Heartbeat((lease.lease,), ()), messages.Heartbeat((), ()))
+    await node.round_trip()
+    assert (await net.job(job_id))["tasks"]["live"] == 1
+    assert (await node.report(lease)).code == ""
+
+
+async def test_a_lease_that_a_node_never_names_is_lost(net: Network) -> None:
+    node = await net.node()
+    job_id = (await net.submit())["id"]
+    await node.next(messages.Lease)
+    await node.say(*[messages.Heartbeat((), ())] * UNNAMED_BEATS)
+    assert await lost(net, job_id) == "node.forgot"
 
 
 async def test_a_node_that_comes_back_without_its_lease_has_lost_it(net: Network) -> None:

@@ -12,7 +12,7 @@ from litestar.types import Receive
 
 from hypernode.coordinator.metrics import Metrics
 from hypernode.coordinator.reports import Reports
-from hypernode.coordinator.sessions import MISSED_BEATS, Session, unwire, wire
+from hypernode.coordinator.sessions import MISSED_BEATS, UNNAMED_BEATS, Session, unwire, wire
 from hypernode.jobs.endings import Loss, Ref
 from hypernode.kernel.errors import HypernodeError, Malformed, StaleLease, TooLarge
 from hypernode.nodes.service import Nodes
@@ -163,8 +163,9 @@ class Conversation:
         for ref in named - held.keys():
             self._reports.drop(self._session, ref, StaleLease.code)
         for ref, lease in list(held.items()):
+            lease.named = lease.named or lease.running or ref in named
             lease.missed = 0 if ref in named or lease.ending else lease.missed + 1
-            if lease.missed >= MISSED_BEATS:
+            if lease.missed >= (MISSED_BEATS if lease.named else UNNAMED_BEATS):
                 self._do(self._reports.lose(Loss(ref, self._session.node, "node.forgot")))
 
     def _do(self, work: Coroutine[Any, Any, None]) -> None:

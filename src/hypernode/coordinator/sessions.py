@@ -22,8 +22,11 @@ from hypernode.protocol import messages
 OUTBOX_MESSAGES: Final = 50_000
 """Messages waiting for a node that does not read; beyond it the connection is ended."""
 MISSED_BEATS: Final = 2
-"""Heartbeats that may come without a lease before it counts as forgotten. Messages are in order on a connection, so
-one is enough in principle; two cost nothing."""
+"""Heartbeats without a lease after which it counts as forgotten, if the node has named it before. Messages are in order
+on a connection, so one is enough in principle; two cost nothing."""
+UNNAMED_BEATS: Final = 10
+"""The same for a lease that the node has never named: what it said before the lease came to it crosses the lease, and
+comes all at once when this process has stood still for a while."""
 
 _KNOWN_REFS: Final = 4096
 """Leases whose names are kept: each is named in several messages."""
@@ -35,7 +38,10 @@ class Held(msgspec.Struct):
     holding: Holding
     running: bool = False
     """Whether it is known that the process has started."""
+    named: bool = False
+    """Whether the node has said that it holds this."""
     missed: int = 0
+    """Heartbeats in a row that did not name it."""
     starting: asyncio.Future[bool] | None = None
     """Writes that the process has started; what comes later about the lease waits for it."""
     ending: bool = False
