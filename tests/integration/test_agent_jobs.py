@@ -145,7 +145,7 @@ async def test_what_has_ended_is_freed_without_the_collector(network: Network) -
                 await fake.result()
             await settled(agent)
             await until(agent, lambda: network.files() == [])
-            assert not [thing for thing in gc.get_objects() if isinstance(thing, Attempt | Work)]
+            assert not [thing for thing in gc.get_objects() if type(thing) in (Attempt, Work)]  # proxies may be dead
     finally:
         gc.enable()
 
